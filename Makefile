@@ -1,0 +1,35 @@
+# make demo   set up, render a supervised project and train it on real data
+# make test   set up and run every test
+# make lint   set up and check format, lint and types
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	rm -rf demo
+	$(BIN)/scaffold new demo --template supervised --defaults --no-git
+	cd demo && ../$(BIN)/python train.py
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest --durations 10
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .wheels demo
+
+# Every package comes once from the index into .wheels; this environment and those that
+# the tests make are installed from there, so the tests need no network.
+$(INSTALLED): pyproject.toml constraints.txt
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip wheel --quiet --wheel-dir .wheels --constraint constraints.txt --find-links .wheels '.[dev]'
+	rm -f .wheels/torch_scaffold-*
+	$(BIN)/python -m pip install --quiet --no-index --find-links .wheels --constraint constraints.txt --editable '.[dev]'
+	touch $@
