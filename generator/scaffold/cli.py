@@ -1,0 +1,129 @@
+"""The command `scaffold`: what can be typed, and what comes back. No logic."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from scaffold import __version__
+from scaffold.errors import ScaffoldError, did_you_mean
+
+MISTAKE = 2  # The exit status of whatever the user can put right.
+
+app = typer.Typer(
+    name="scaffold",
+    help="Start, and keep current, a PyTorch training project you own.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> NoReturn:
+    """Run the command line; whatever goes wrong is one line and an exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A terminal may lack a letter of the answer.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = app(prog_name="scaffold", standalone_mode=False)
+    except TyperException as error:
+        status = _usage_error(error)
+    except ScaffoldError as error:
+        status = _fail(str(error))
+    except OSError as error:
+        status = _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
+    sys.exit(status or 0)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"scaffold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _scaffold(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
+) -> None:
+    """Start, and keep current, a PyTorch training project you own."""
+
+
+@app.command()
+def new(
+    path: Annotated[
+        str | None, typer.Argument(help="The folder to make; by default my-TEMPLATE.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to make; `scaffold list` shows all.")
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Answer a question; may be given repeatedly."),
+    ] = None,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Ask nothing: take the defaults.")
+    ] = False,
+    no_git: Annotated[
+        bool, typer.Option("--no-git", help="Make no git repository of the folder.")
+    ] = False,
+) -> None:
+    """Make a project from a template."""
+    from scaffold import project
+
+    made = project.create(path, template, set or (), defaults=defaults, repository=not no_git)
+    print(project.created(made))
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the templates with a line each."""
+    from scaffold import project
+
+    print(project.catalogue())
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="The name of a template.")]) -> None:
+    """Show a template's files, questions and defaults."""
+    from scaffold import project
+
+    print(project.describe(name))
+
+
+@app.command()
+def release(version: Annotated[str, typer.Argument(help="The new version, as in 1.2.0.")]) -> None:
+    """Write templates and runtime as a release (for maintainers, in a checkout)."""
+    from scaffold import project
+
+    print(project.release(version))
+
+
+def _usage_error(error: TyperException) -> int:
+    """Say in one line what was typed wrongly, with the nearest that exists."""
+    if "\n" in error.message:  # Nothing was typed: the message is the help.
+        print(error.message, file=sys.stderr)
+        return MISTAKE
+    possible = getattr(error, "possibilities", None)
+    message = error.message if possible else error.format_message()
+    message = message[0].lower() + message[1:].rstrip(".").replace(". Did", "; did")
+    nearest = did_you_mean(getattr(error, "option_name", ""), possible) if possible else ""
+    return _fail(f"{message}{nearest} (scaffold --help shows all)")
+
+
+def _fail(message: str) -> int:
+    print(f"scaffold: {message}", file=sys.stderr)
+    return MISTAKE

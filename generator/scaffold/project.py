@@ -1,0 +1,161 @@
+"""The verbs: what a user can do with projects, and a maintainer with releases."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from scaffold import answers, git, place, quote, releases, render
+from scaffold.errors import ScaffoldError
+from scaffold.releases import Release
+
+
+@dataclass(frozen=True)
+class Created:
+    """A new project, and what its maker should know."""
+
+    folder: Path
+    about: render.About
+    version: str
+    notes: tuple[str, ...]
+
+
+def create(
+    path: str | None,
+    template: str | None,
+    settings: Iterable[str] = (),
+    *,
+    defaults: bool = False,
+    repository: bool = True,
+    history: Path | None = None,
+) -> Created:
+    """
+    Make a project of the newest release: whole, or not at all.
+
+    Args:
+        path: The folder to make, by default `my-TEMPLATE`; it must be missing or
+            empty, where a `.git` does not count.
+        template: The name of the template.
+        settings: Answers as `NAME=VALUE`.
+        defaults: Ask nothing; without a terminal nothing is asked either.
+        repository: Make the folder a git repository with one commit.
+        history: Where the releases lie; by default those of this installation.
+
+    Raises:
+        ScaffoldError: Anything is not usable; nothing was written.
+    """
+    release = _newest(history)
+    about = render.template(release, template)
+    given = answers.parse(settings, render.questions(release))
+    target = place.find(f"my-{about.name}" if path is None else path)
+    replies = _answers(release, about.name, given, target.name, ask=not defaults and _at_terminal())
+    with place.building(target) as folder:
+        render.render(release, about.name, replies, folder)
+        answers.write(answers.Record(about.name, release.version, replies), folder)
+        notes = _start_repository(folder, target, about, release) if repository else ()
+    return Created(target, about, release.version, notes)
+
+
+def created(new: Created) -> str:
+    """Say what was made, what to type next, and what the first run gives."""
+    folder = os.path.relpath(new.folder)
+    if len(folder) > len(str(new.folder)):
+        folder = str(new.folder)
+    return "\n".join(
+        [
+            f"Made {folder} from the template {new.about.name}, release {new.version}.",
+            *new.notes,
+            "",
+            "Next:",
+            f"    cd {quote.shell(folder)}",
+            "    python -m pip install -e '.[test]'",
+            "    python train.py",
+            "",
+            f"A run with default settings: {new.about.expect}",
+        ]
+    )
+
+
+def catalogue(history: Path | None = None) -> str:
+    """List the templates of the newest release with a line each."""
+    known = render.templates(_newest(history))
+    width = max(map(len, known), default=0)
+    return "\n".join(f"{name:{width}}  {about.summary}" for name, about in known.items())
+
+
+def describe(template: str, history: Path | None = None) -> str:
+    """Show what a template makes: its files, and its questions with their defaults."""
+    release = _newest(history)
+    about = render.template(release, template)
+    paths = [render.rendered_path(path) for path in render.project_files(release, template)]
+    default = render.ask(release, template, {}, f"my-{template}")
+    help_of = {name: question["help"] for name, question in render.questions(release).items()}
+    return "\n".join(
+        [
+            f"{about.name}: {about.summary}",
+            f"A run with default settings: {about.expect}",
+            "",
+            "Files:",
+            *(f"    {path}" for path in sorted([*paths, answers.RECORD])),
+            "",
+            "Questions (--set NAME=VALUE):",
+            *(
+                f"    {name} = {value!r}\n        {help_of[name]}"
+                for name, value in default.items()
+            ),
+        ]
+    )
+
+
+def release(version: str) -> str:
+    """Write this checkout's templates and runtime as a release, and say where."""
+    written = releases.release(version, releases.checkout())
+    return f"Released {version}: {os.path.relpath(written)}"
+
+
+def _newest(history: Path | None) -> Release:
+    return releases.newest(history or releases.history_folder())
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _answers(
+    release: Release, template: str, given: dict[str, str], folder_name: str, *, ask: bool
+) -> dict[str, Any]:
+    """Return answers to all questions, every one of them checked."""
+    taken = render.reserved_names(release, template)
+    answers.check(given, taken)
+    if ask:
+        name = answers.suggestion(folder_name, taken)
+        problem = partial(answers.problem, taken=taken)
+        replies = render.ask(release, template, given, name, problem)
+    else:
+        replies = render.ask(release, template, given, folder_name)
+    if unknown := given.keys() - replies.keys():
+        raise ScaffoldError(f"template {template!r} has no question {min(unknown)!r}")
+    answers.check(replies, taken)
+    return replies
+
+
+def _start_repository(
+    folder: Path, target: Path, about: render.About, release: Release
+) -> tuple[str, ...]:
+    """Make the first commit, or return the sentence that says why there is none."""
+    if around := git.repository_around(target):
+        return (f"It lies in the git repository {around}: nothing was committed.",)
+    if not git.is_there():
+        return ("git is not installed: the folder is no repository.",)
+    try:
+        git.start_repository(
+            folder, f"Start from Scaffold {release.version}, template {about.name}"
+        )
+    except ScaffoldError as error:
+        return (f"The folder has no first commit: {error}.",)
+    return ()
