@@ -1,1 +1,95 @@
-"""The runtime under every Scaffold project."""
+"""
+The runtime under every Scaffold project: engine, events, state, metrics, checkpoints.
+
+The names are those of PyTorch-Ignite, whose documentation explains them.
+"""
+
+from scaffold_runtime.best_checkpoint import BestCheckpoint, find_best
+from scaffold_runtime.checkpoint import Checkpoint, load_parts, read_checkpoint, write_checkpoint
+from scaffold_runtime.data import InMemoryDataset, Loader
+from scaffold_runtime.device import choose_device
+from scaffold_runtime.engine import Engine
+from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserError
+from scaffold_runtime.events import EventEnum, Events, EventsList
+from scaffold_runtime.handlers import EarlyStopping, ProgressBar, TerminateOnNan
+from scaffold_runtime.listeners import RemovableEventHandle
+from scaffold_runtime.loggers import JsonLinesLogger, read_json_lines
+from scaffold_runtime.metrics import (
+    Accuracy,
+    BatchWise,
+    EpochWise,
+    Loss,
+    Metric,
+    MetricUsage,
+    NotComputableError,
+    RunningAverage,
+    RunningBatchWise,
+    RunningEpochWise,
+    SingleEpochRunningBatchWise,
+)
+from scaffold_runtime.report import report_classification, write_report
+from scaffold_runtime.run_folder import Run, start_run
+from scaffold_runtime.seeding import derive_seed, random_state, seed_everything, set_random_state
+from scaffold_runtime.settings import check_range, launch, parse_settings, plain_settings
+from scaffold_runtime.state import State
+from scaffold_runtime.trainers import (
+    create_supervised_evaluator,
+    create_supervised_trainer,
+    prepare_batch,
+    to_device,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Accuracy",
+    "BatchWise",
+    "BestCheckpoint",
+    "Checkpoint",
+    "CheckpointError",
+    "EarlyStopping",
+    "Engine",
+    "EpochWise",
+    "EventEnum",
+    "Events",
+    "EventsList",
+    "InMemoryDataset",
+    "JsonLinesLogger",
+    "Loader",
+    "Loss",
+    "Metric",
+    "MetricUsage",
+    "NotComputableError",
+    "NothingSavedError",
+    "ProgressBar",
+    "RemovableEventHandle",
+    "Run",
+    "RunningAverage",
+    "RunningBatchWise",
+    "RunningEpochWise",
+    "SingleEpochRunningBatchWise",
+    "State",
+    "TerminateOnNan",
+    "UserError",
+    "check_range",
+    "choose_device",
+    "create_supervised_evaluator",
+    "create_supervised_trainer",
+    "derive_seed",
+    "find_best",
+    "launch",
+    "load_parts",
+    "parse_settings",
+    "plain_settings",
+    "prepare_batch",
+    "random_state",
+    "read_checkpoint",
+    "read_json_lines",
+    "report_classification",
+    "seed_everything",
+    "set_random_state",
+    "start_run",
+    "to_device",
+    "write_checkpoint",
+    "write_report",
+]

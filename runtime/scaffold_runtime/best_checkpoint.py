@@ -1,0 +1,146 @@
+"""The best models of a run, kept on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from scaffold_runtime.checkpoint import Stateful, load_parts, read_checkpoint, write_checkpoint
+from scaffold_runtime.engine import Engine
+from scaffold_runtime.errors import NothingSavedError
+
+
+class BestCheckpoint:
+    """
+    Keep the parts of a run as they were when its scores were best.
+
+    A file's name carries the model, the score and the trainer's iteration, so no
+    two of a run are alike: `best_cnn_accuracy=0.9861_iteration=204.pt`. A better
+    state is on disk before a worse one is removed. NaN is never among the best.
+
+    >>> import tempfile
+    >>> import torch
+    >>> engine, model = Engine(lambda engine, batch: None), torch.nn.Linear(2, 1)
+    >>> best = BestCheckpoint(Path(tempfile.mkdtemp()), {"model": model}, engine, "accuracy")
+    >>> best.offer(0.9), best.offer(0.8), best.offer(math.nan)
+    (True, False, False)
+    >>> best.path.name
+    'best_model_accuracy=0.9000_iteration=0.pt'
+    """
+
+    def __init__(
+        self,
+        save_path: Path,
+        to_save: Mapping[str, Stateful],
+        trainer: Engine,
+        score_name: str = "score",
+        mode: Literal["max", "min"] = "max",
+        n_saved: int = 1,
+        model_name: str = "model",
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Args:
+            save_path: The folder; it is made when needed.
+            to_save: The parts, each under its name.
+            trainer: Its iteration goes into the names.
+            score_name: What the score is, for the names.
+            mode: Whether a larger or a smaller score is better.
+            n_saved: How many are kept.
+            model_name: What the model is, for the names.
+            extra: Plain values to keep beside the parts, the settings for example.
+        """
+        if n_saved < 1:
+            raise ValueError(f"n_saved must be at least 1, not {n_saved}")
+        if mode not in ("max", "min"):
+            raise ValueError(f"mode must be 'max' or 'min', not {mode!r}")
+        self._folder = Path(save_path)
+        self._parts = dict(to_save)
+        self._trainer = trainer
+        self._score_name = score_name
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._n_saved = n_saved
+        self._model_name = model_name
+        self._extra = dict(extra or {})
+        self._kept: list[tuple[float, str]] = []  # Scores and file names, the best first.
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the best state so far, if there is one."""
+        return self._folder / self._kept[0][1] if self._kept else None
+
+    @property
+    def score(self) -> float:
+        """The best score so far; NaN before the first."""
+        return self._kept[0][0] if self._kept else math.nan
+
+    def offer(self, score: float) -> bool:
+        """Keep the state at hand if its score is among the best (of equal ones, the older)."""
+        score = float(score)
+        if math.isnan(score) or not self._is_among_the_best(score):
+            return False
+        name = (
+            f"best_{self._model_name}_{self._score_name}={score:.4f}"
+            f"_iteration={self._trainer.state.iteration}.pt"
+        )
+        parts = {part_name: part.state_dict() for part_name, part in self._parts.items()}
+        rank = self._sign * score
+        write_checkpoint(self._folder / name, {"parts": parts, "rank": rank, **self._extra})
+        self._keep(score, name)
+        return True
+
+    def restore(self) -> Path:
+        """
+        Put the parts back as they were at the best score, and return the file's path.
+
+        Raises:
+            NothingSavedError: Nothing was kept yet.
+            CheckpointError: The file is damaged or does not fit.
+        """
+        if self.path is None:
+            raise NothingSavedError(f"no best state was saved in {self._folder} yet")
+        load_parts(self.path, read_checkpoint(self.path), self._parts)
+        return self.path
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return which files are kept, and their scores."""
+        return {"kept": [[score, name] for score, name in self._kept]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """
+        Take up the files that were kept, as far as they are still there.
+
+        One that is gone was pushed out by a better one after the state was saved;
+        the run that goes on will offer that one again.
+        """
+        self._kept = [
+            (score, name) for score, name in state_dict["kept"] if (self._folder / name).exists()
+        ]
+
+    def _is_among_the_best(self, score: float) -> bool:
+        if len(self._kept) < self._n_saved:
+            return True
+        return self._sign * score > self._sign * self._kept[-1][0]
+
+    def _keep(self, score: float, name: str) -> None:
+        others = [kept for kept in self._kept if kept[1] != name]
+        ranked = sorted([*others, (score, name)], key=lambda kept: -self._sign * kept[0])
+        self._kept, dropped = ranked[: self._n_saved], ranked[self._n_saved :]
+        for _, worse in dropped:  # Only now: the better one is safe on disk.
+            (self._folder / worse).unlink(missing_ok=True)
+
+
+def find_best(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """
+    Return the path and the content of the best file that a `BestCheckpoint` left in a folder.
+
+    Raises:
+        NothingSavedError: There is none.
+        CheckpointError: One is damaged.
+    """
+    found = [(path, read_checkpoint(path)) for path in sorted(Path(folder).glob("best_*.pt"))]
+    if not found:
+        raise NothingSavedError(f"there is no best checkpoint in {folder}")
+    return max(found, key=lambda pair: pair[1]["rank"])

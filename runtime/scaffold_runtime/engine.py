@@ -1,0 +1,483 @@
+"""The loop: epochs of iterations over data, with events around every part."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
+from typing import Any
+
+from scaffold_runtime.dispatcher import Dispatcher, Event
+from scaffold_runtime.events import Events
+from scaffold_runtime.listeners import ALWAYS, Listeners, accepts
+from scaffold_runtime.state import State
+from scaffold_runtime.stream import DataStream
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(Dispatcher):
+    """
+    Call `process_function(engine, batch)` for every batch of the data, epoch after epoch.
+
+    The names, the order of the events and the meaning of the arguments are
+    those of PyTorch-Ignite. Whatever the step returns is in `state.output`;
+    return detached tensors, and nothing waits for the device.
+
+    >>> engine = Engine(lambda engine, batch: 2 * batch)
+    >>> @engine.on(Events.ITERATION_COMPLETED(every=2))
+    ... def show(engine):
+    ...     print(engine.state.iteration, engine.state.output)
+    >>> state = engine.run([10, 20, 30], max_epochs=2)
+    2 40
+    4 20
+    6 60
+    """
+
+    def __init__(self, process_function: Callable[[Engine, Any], Any]) -> None:
+        """
+        Raises:
+            TypeError: `process_function` is no function.
+            ValueError: It does not accept (engine, batch).
+        """
+        if not callable(process_function):
+            raise TypeError(f"process_function must be a function, not {process_function!r}")
+        if not accepts(process_function, self, None):
+            raise ValueError(f"process_function {process_function!r} must accept (engine, batch)")
+        super().__init__()
+        self.state = State()
+        self.state_dict_user_keys: list[str] = []  # Attributes of the state to save with it.
+        self._process_function = process_function
+        self._stream = DataStream()
+        self._epoch_start: int | None = None  # The iteration after which the open epoch began.
+        self._unfinished = 0  # 1 when the last iteration was counted but its step did not return.
+        self._stop_at: float = 0  # The iteration after which the loop has to look up.
+        self._request: type[_Leave] | None = None  # What terminate() and its like asked for.
+        self._skip_completed = False
+        self._running = False
+        self._interrupted = False  # The next run goes on where this one was interrupted.
+        self._loaded = False  # The state was loaded: when it is complete, it is not begun again.
+
+    # --- Running ----------------------------------------------------------
+
+    def run(
+        self,
+        data: Iterable[Any] | None = None,
+        max_epochs: int | None = None,
+        max_iters: int | None = None,
+        epoch_length: int | None = None,
+    ) -> State:
+        """
+        Run from where the state stands to the end.
+
+        A new engine, and one whose run is complete, begins at the beginning. One
+        that was terminated, interrupted, stopped by an exception, or whose state
+        was loaded, goes on with the batch after the last that was finished. A
+        complete one goes on when `max_epochs` or `max_iters` says there is more.
+        (To begin again all the same, set `engine.state.max_epochs = None`.)
+
+        Args:
+            data: What to iterate over. None goes on with the data at hand, or
+                makes `epoch_length` iterations with None as the batch.
+            max_epochs: The last epoch; 1 by default.
+            max_iters: The last iteration, instead of `max_epochs`.
+            epoch_length: Iterations in an epoch; by default the length of the
+                data, which if unknown is found by going through it once.
+
+        Returns:
+            The state, which is `engine.state`.
+
+        Raises:
+            RuntimeError: The engine is running already.
+            ValueError: The arguments contradict each other, or the state.
+        """
+        if self._running:
+            raise RuntimeError("this engine is running: a handler or step may run another engine")
+        self._prepare(data, max_epochs, max_iters, epoch_length)
+        self._running = True
+        try:
+            self._run()
+        except BaseException as error:
+            self._tell_of(error)
+            raise
+        finally:
+            self._running = False
+            self._request = None
+        return self.state
+
+    def set_data(self, data: Iterable[Any]) -> None:
+        """Go on with other data from the next batch."""
+        self.state.dataloader = data
+        self._stream.begin_pass(data, self.state.iteration - self._unfinished)
+
+    # --- Leaving early ----------------------------------------------------
+
+    def terminate(self, skip_completed: bool = False) -> None:
+        """
+        End the run after the event or iteration under way.
+
+        `TERMINATE` and, unless `skip_completed`, `COMPLETED` are fired. The next
+        `run` goes on where this one stopped.
+        """
+        self._skip_completed = skip_completed
+        self._ask_to(_Terminate)
+
+    def terminate_epoch(self) -> None:
+        """End the epoch after the event or iteration under way; the next begins the data anew."""
+        if self._epoch_start is not None and self._request is None:
+            self._ask_to(_TerminateEpoch)
+
+    def interrupt(self) -> None:
+        """Return from `run` after the event or iteration under way; the next goes on from there."""
+        self._ask_to(_Interrupt)
+
+    def _ask_to(self, leave: type[_Leave]) -> None:
+        self._request = leave
+        self._stop_at = 0
+
+    def _obey(self) -> None:
+        if self._request is not None:
+            raise self._request
+
+    # --- Saving -----------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Return where the run stands, as plain values: the last iteration that was
+        finished, the place in the epoch and in the data, the limits, the seed, and
+        the attributes of the state that `state_dict_user_keys` lists.
+        """
+        state = self.state
+        return {
+            "iteration": state.iteration - self._unfinished,
+            "epoch": state.epoch,
+            "epoch_length": state.epoch_length,
+            "max_epochs": state.max_epochs,
+            "max_iters": state.max_iters,
+            "seed": state.seed,
+            "epoch_start": self._epoch_start,
+            "data": self._stream.state_dict(),
+            **{key: getattr(state, key) for key in self.state_dict_user_keys},
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """
+        Take up a state that `state_dict` returned; `run` then goes on from there.
+
+        A state with only `iteration` or `epoch`, and `epoch_length`, does as well.
+
+        Raises:
+            ValueError: The place cannot be told from it.
+        """
+        saved = {**_derive_place(state_dict), **state_dict}
+        for key in ("iteration", "epoch", "epoch_length", "max_epochs", "max_iters", "seed"):
+            setattr(self.state, key, saved.get(key))
+        for key in self.state_dict_user_keys:
+            setattr(self.state, key, saved[key])
+        self._epoch_start = saved["epoch_start"]
+        self._stream.load_state_dict(saved["data"])
+        self._unfinished = 0
+        self._interrupted = False
+        self._loaded = True
+
+    # --- Before the first event -------------------------------------------
+
+    def _prepare(
+        self,
+        data: Iterable[Any] | None,
+        max_epochs: int | None,
+        max_iters: int | None,
+        epoch_length: int | None,
+    ) -> None:
+        _check_limits(max_epochs, max_iters, epoch_length)
+        self._request, self._skip_completed = None, False
+        loaded, self._loaded = self._loaded, False
+        state = self.state
+        if state.max_epochs is None and state.max_iters is None:
+            self._begin(data, max_epochs, max_iters, epoch_length)
+            return
+        self._check_there_is_no_way_back(max_epochs, max_iters)
+        if not loaded and self._is_complete(max_epochs, max_iters):
+            self._begin(data, max_epochs, max_iters, epoch_length)
+            return
+        self._go_on(data, max_epochs, max_iters, epoch_length)
+
+    def _begin(
+        self,
+        data: Iterable[Any] | None,
+        max_epochs: int | None,
+        max_iters: int | None,
+        epoch_length: int | None,
+    ) -> None:
+        state = self.state
+        if data is None and epoch_length is None:
+            data = state.dataloader
+            if data is None:
+                raise ValueError("run() without data needs epoch_length")
+        state.dataloader = data
+        state.epoch_length = epoch_length or _length(data)
+        if state.epoch_length == 0:
+            raise ValueError("the data is empty: there is no batch to run on")
+        state.iteration = state.epoch = 0
+        state.times = dict.fromkeys(state.times, 0.0)
+        self._epoch_start, self._unfinished, self._interrupted = None, 0, False
+        self._stream = DataStream()
+        self._set_limits(max_epochs or (None if max_iters else 1), max_iters)
+
+    def _go_on(
+        self,
+        data: Iterable[Any] | None,
+        max_epochs: int | None,
+        max_iters: int | None,
+        epoch_length: int | None,
+    ) -> None:
+        state = self.state
+        if epoch_length is not None and state.epoch_length not in (None, epoch_length):
+            raise ValueError(
+                f"epoch_length is {state.epoch_length} in the run that goes on, not {epoch_length}"
+            )
+        state.dataloader = state.dataloader if data is None else data
+        state.epoch_length = state.epoch_length or epoch_length or _length(state.dataloader)
+        state.iteration -= self._unfinished
+        self._unfinished = 0
+        if max_epochs is not None or max_iters is not None:
+            self._set_limits(max_epochs, max_iters)
+
+    def _set_limits(self, max_epochs: int | None, max_iters: int | None) -> None:
+        state = self.state
+        state.max_epochs, state.max_iters = max_epochs, max_iters
+        if max_epochs is None and max_iters is not None and state.epoch_length is not None:
+            state.max_epochs = math.ceil(max_iters / state.epoch_length)
+
+    def _check_there_is_no_way_back(self, max_epochs: int | None, max_iters: int | None) -> None:
+        state = self.state
+        for name, limit, reached in (
+            ("max_epochs", max_epochs, state.epoch),
+            ("max_iters", max_iters, state.iteration - self._unfinished),
+        ):
+            if limit is not None and limit < reached:
+                raise ValueError(
+                    f"{name}={limit} is behind the {reached} the run has reached; to begin again, "
+                    "set engine.state.max_epochs = engine.state.max_iters = None first"
+                )
+
+    # --- From event to event ----------------------------------------------
+
+    def _run(self) -> None:
+        begun = perf_counter()
+        try:
+            if not self._interrupted:
+                self._announce(Events.STARTED)
+            while not self._is_complete():
+                self._run_epoch()
+        except _Interrupt:
+            self._interrupted = True
+            self.fire_event(Events.INTERRUPT)
+            return
+        except _Terminate:
+            self.fire_event(Events.TERMINATE)
+        else:
+            self._stream.close()
+        self.state.times["COMPLETED"] = perf_counter() - begun
+        if not self._skip_completed:
+            self.fire_event(Events.COMPLETED)
+
+    def _run_epoch(self) -> None:
+        state = self.state
+        begun = perf_counter()
+        opening = self._epoch_start is None
+        if self._epoch_start is None:
+            state.epoch += 1
+            self._epoch_start = state.iteration
+        try:
+            if opening or not self._interrupted:
+                self._announce(Events.EPOCH_STARTED)
+            self._interrupted = False
+            self._run_iterations()
+        except _TerminateEpoch:
+            self._request, self._unfinished = None, 0
+            self._stream.leave_pass(state.iteration)
+            done = state.iteration - self._epoch_start
+            self._listeners[Events.TERMINATE_SINGLE_EPOCH].fire(self, iter_counter=done)
+        self._epoch_start = None
+        state.times["EPOCH_COMPLETED"] = perf_counter() - begun
+        self._announce(Events.EPOCH_COMPLETED)
+
+    def _run_iterations(self) -> None:
+        """
+        Run the iterations of an epoch: the loop.
+
+        What happens only now and then is left to comparisons of two numbers: an
+        event costs nothing until a handler is due (`Listeners.due`), and the end
+        of the epoch, `max_iters` and every request to leave are in `_stop_at`.
+        """
+        state, stream, step = self.state, self._stream, self._process_function
+        get_started, get_completed, started, completed = self._listeners_of_the_loop()
+        self._open_data()
+        self._stop_at = self._last_iteration()
+        fetched = False
+        try:
+            while (iteration := state.iteration) < self._stop_at:
+                if iteration >= get_started.due:
+                    self._fire(get_started)
+                try:
+                    state.batch = next(stream.iterator)  # type: ignore[arg-type]
+                except StopIteration:
+                    if not self._begin_pass():
+                        break
+                    state.batch = next(stream.iterator)  # type: ignore[arg-type]
+                except BaseException:
+                    stream.drop()
+                    raise
+                fetched = True
+                if iteration >= get_completed.due:
+                    self._fire(get_completed)
+                state.iteration = iteration = iteration + 1
+                self._unfinished = 1
+                if iteration >= started.due:
+                    self._fire(started)
+                state.output = step(self, state.batch)
+                self._unfinished = 0
+                fetched = False
+                if iteration >= completed.due:
+                    self._fire(completed)
+        except _TerminateEpoch:
+            raise
+        except BaseException:
+            if fetched:
+                stream.put_back(state.batch)
+            raise
+        self._obey()
+        if self._out_of_iterations(state.max_iters) and not self._at_end_of_epoch():
+            raise _Terminate
+
+    def _listeners_of_the_loop(self) -> list[Listeners]:
+        fetching = [Events.GET_BATCH_STARTED, Events.GET_BATCH_COMPLETED]
+        stepping = [Events.ITERATION_STARTED, Events.ITERATION_COMPLETED]
+        listeners = [self._listeners[event] for event in fetching + stepping]
+        for some in listeners:
+            some.due = ALWAYS  # The iteration may have been set to another number since.
+        if self.state.dataloader is None:
+            listeners[: len(fetching)] = [Listeners(None), Listeners(None)]
+        return listeners
+
+    def _open_data(self) -> None:
+        data = self.state.dataloader
+        self._stream.open(data, self.state.iteration, _length(data))
+
+    def _begin_pass(self) -> bool:
+        """After the end of the data, begin it again; say whether the epoch goes on."""
+        state = self.state
+        done = state.iteration - (self._epoch_start or 0)
+        if state.epoch_length is None:
+            if done == 0:
+                raise ValueError("the data is empty: there is no batch to run on")
+            state.epoch_length = done
+            self._set_limits(None if state.max_iters else state.max_epochs, state.max_iters)
+            return False
+        self._announce(Events.DATALOADER_STOP_ITERATION)
+        self._stream.begin_pass(state.dataloader, state.iteration)
+        if self._stream.has_more():
+            return True
+        goal = f"{state.max_iters} iterations" if state.max_iters else f"{state.max_epochs} epochs"
+        logger.warning("the data ended after iteration %d of a run of %s", state.iteration, goal)
+        if done == 0:
+            raise _Terminate
+        return False
+
+    def _last_iteration(self) -> float:
+        state = self.state
+        if self._request is not None:
+            return 0
+        of_epoch = math.inf
+        if state.epoch_length is not None:
+            of_epoch = (self._epoch_start or 0) + state.epoch_length
+        return min(of_epoch, math.inf if state.max_iters is None else state.max_iters)
+
+    def _at_end_of_epoch(self) -> bool:
+        length, start = self.state.epoch_length, self._epoch_start
+        return length is not None and start is not None and self.state.iteration >= start + length
+
+    def _out_of_iterations(self, max_iters: int | None) -> bool:
+        return max_iters is not None and self.state.iteration - self._unfinished >= max_iters
+
+    def _is_complete(self, max_epochs: int | None = None, max_iters: int | None = None) -> bool:
+        """Say whether the run has reached its limits, or these."""
+        if max_epochs is None and max_iters is None:
+            max_epochs, max_iters = self.state.max_epochs, self.state.max_iters
+        if self._epoch_start is not None and self._at_end_of_epoch():
+            return False  # Its EPOCH_COMPLETED is still to come.
+        if self._out_of_iterations(max_iters):
+            return True
+        return (
+            self._epoch_start is None and max_epochs is not None and self.state.epoch >= max_epochs
+        )
+
+    def _announce(self, event: Event) -> None:
+        self._fire(self._listeners[event])
+
+    def _fire(self, listeners: Listeners) -> None:
+        listeners.fire(self)
+        self._obey()
+
+    def _tell_of(self, error: BaseException) -> None:
+        """Run all handlers of `EXCEPTION_RAISED`, also when one of them fails."""
+        for handler in list(self._listeners[Events.EXCEPTION_RAISED].handlers):
+            try:
+                handler(self, error)
+            except Exception as another:
+                logger.warning("a handler of EXCEPTION_RAISED failed itself: %r", another)
+
+
+class _Leave(Exception):
+    """Leaves the loop, from wherever it is; `run` catches it."""
+
+
+class _Terminate(_Leave):
+    pass
+
+
+class _TerminateEpoch(_Leave):
+    pass
+
+
+class _Interrupt(_Leave):
+    pass
+
+
+def _length(data: Iterable[Any] | None) -> int | None:
+    try:
+        return len(data)  # type: ignore[arg-type]
+    except TypeError:  # Iterators, and loaders over iterable data sets, do not know it.
+        return None
+
+
+def _check_limits(max_epochs: int | None, max_iters: int | None, epoch_length: int | None) -> None:
+    if max_epochs is not None and max_iters is not None:
+        raise ValueError("give max_epochs or max_iters, not both")
+    limits = {"max_epochs": max_epochs, "max_iters": max_iters, "epoch_length": epoch_length}
+    for name, limit in limits.items():
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise ValueError(f"{name} must be a whole number of at least 1, not {limit!r}")
+
+
+def _derive_place(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Find out from the iteration, or the epoch, what a shorter state leaves unsaid."""
+    length = state_dict.get("epoch_length")
+    if {"iteration", "epoch", "epoch_start", "data"} <= state_dict.keys():
+        return {}
+    if length is None or not {"iteration", "epoch"} & state_dict.keys():
+        raise ValueError(
+            "an engine's state needs epoch_length, and iteration or epoch; "
+            f"this one has {', '.join(state_dict) or 'nothing'}"
+        )
+    iteration = state_dict.get("iteration", state_dict.get("epoch", 0) * length)
+    passes, inside = divmod(iteration, length)
+    start = iteration - inside
+    return {
+        "iteration": iteration,
+        "epoch": passes + (inside > 0),
+        "epoch_start": start if inside else None,
+        "data": {"passes": passes, "start": start},
+    }

@@ -1,0 +1,13 @@
+"""What a person can put right."""
+
+
+class UserError(Exception):
+    """A mistake of the person at the keyboard; shown as one line, without a traceback."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is damaged, or does not fit what it should be loaded into."""
+
+
+class NothingSavedError(UserError, FileNotFoundError):
+    """There is no checkpoint yet."""

@@ -1,0 +1,97 @@
+"""Pictures of a run, drawn with matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = {"train": "#8a94a6", "valid": "#2563eb", "test": "#d97706"}
+
+
+def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Plot each metric of a `metrics.jsonl` over the iterations, one curve for each split."""
+    from matplotlib.figure import Figure
+
+    names = _metric_names(lines)
+    figure = Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for split in dict.fromkeys(line["split"] for line in lines):
+            points = [
+                (line["iteration"], line[name])
+                for line in lines
+                if line["split"] == split and line.get(name) is not None
+            ]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=split, color=COLORS.get(split), lw=1.6)
+        _dress(axes, name)
+    return figure
+
+
+def plot_confusion_matrix(counts: Tensor, class_names: Sequence[str]) -> Figure:
+    """
+    Plot how often each class was taken for each.
+
+    Args:
+        counts: Of shape `(C, C)`: row the actual class, column the predicted one.
+        class_names: The C names.
+    """
+    from matplotlib.figure import Figure
+
+    size = 1.8 + 0.42 * len(class_names)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for row in range(len(class_names)):
+        for column in range(len(class_names)):
+            if count := int(counts[row, column]):
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, str(count), ha="center", va="center", color=color, size=8)
+    axes.set_xticks(range(len(class_names)), class_names)
+    axes.set_yticks(range(len(class_names)), class_names)
+    axes.set(xlabel="predicted", ylabel="actual")
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def plot_images(images: Sequence[Tensor], titles: Sequence[str], columns: int = 8) -> Figure:
+    """
+    Plot images side by side, each under its title.
+
+    Args:
+        images: Each of shape `(1, H, W)`, `(3, H, W)` or `(H, W)`, values from 0 to 1.
+        titles: As many.
+        columns: Images in a row.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.25 * columns, 1.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes in panels:
+        axes.axis("off")
+    for axes, image, title in zip(figure.axes, images, titles, strict=False):
+        pixels = image.movedim(0, -1).squeeze(-1) if image.ndim == 3 else image
+        axes.imshow(pixels, cmap="gray_r", vmin=0.0, vmax=1.0)
+        axes.set_title(title, size=8)
+    return figure
+
+
+def _metric_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for line in lines for name in line)
+    return [name for name in names if name not in ("split", "epoch", "iteration")]
+
+
+def _dress(axes: Axes, name: str) -> None:
+    axes.set(xlabel="iteration", title=name)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if "loss" in name:
+        axes.set_yscale("log")
+    axes.legend(frameon=False)

@@ -1,0 +1,7 @@
+"""Things that act on a run from outside its step."""
+
+from scaffold_runtime.handlers.early_stopping import EarlyStopping
+from scaffold_runtime.handlers.progress_bar import ProgressBar
+from scaffold_runtime.handlers.terminate_on_nan import TerminateOnNan
+
+__all__ = ["EarlyStopping", "ProgressBar", "TerminateOnNan"]

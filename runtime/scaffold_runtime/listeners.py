@@ -1,0 +1,188 @@
+"""Who listens to an event, and when the next of them is due."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from scaffold_runtime.events import NEVER, EventEnum, Filter
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from scaffold_runtime.engine import Engine
+
+ALWAYS = -1  # Smaller than every count, so that the next occurrence asks each handler.
+
+
+class Listeners:
+    """
+    The handlers of one event, in the order attached.
+
+    `due` is the smallest count of the event at which any of them has to be
+    called. The loop compares it with the iteration and so pays nothing for
+    handlers that are not due. It is found anew whenever the event fires.
+    """
+
+    __slots__ = ("__weakref__", "_firing", "counter", "due", "handlers")
+
+    def __init__(self, counter: str | None) -> None:
+        self.counter = counter  # The attribute of the state that counts the event, if there is one.
+        self.handlers: list[Handler] = []
+        self.due: float = NEVER
+        self._firing = 0
+
+    def add(self, handler: Handler) -> None:
+        """Append a handler; one that is added while the event fires runs in that firing."""
+        self.handlers.append(handler)
+        self.due = ALWAYS
+
+    def discard(self, handler: Handler) -> None:
+        """Remove a handler, also from a firing under way; harmless when it is gone."""
+        handler.removed = True
+        self._forget_removed()
+
+    def fire(self, engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
+        """Call the handlers that are due and find out when the next ones are."""
+        count = getattr(engine.state, self.counter) if self.counter else 0
+        self._firing += 1
+        try:
+            for handler in self.handlers:
+                if not handler.removed and handler.is_due(engine, count):
+                    handler(engine, *event_args, **event_kwargs)
+        finally:
+            self._firing -= 1
+            self._forget_removed()
+        self.due = min((handler.next_after(count) for handler in self.handlers), default=NEVER)
+
+    def _forget_removed(self) -> None:
+        if not self._firing:  # A firing walks the list, which must stay the same one until its end.
+            self.handlers = [handler for handler in self.handlers if not handler.removed]
+
+
+class Handler:
+    """A function as it was attached: its arguments, and which occurrences it wants."""
+
+    __slots__ = (
+        "__weakref__",
+        "args",
+        "filter",
+        "function",
+        "kwargs",
+        "removed",
+        "takes_engine",
+        "takes_event",
+    )
+
+    def __init__(
+        self,
+        event: EventEnum | str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        filter: Filter | None = None,
+        event_args: tuple[Any, ...] = (),
+        event_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        Check that the function can be called when the event fires, and find out how.
+
+        It may leave out the engine, and what the event itself passes on.
+
+        Raises:
+            TypeError: It is no function.
+            ValueError: It accepts its arguments in none of these ways.
+        """
+        if not callable(function):
+            raise TypeError(f"a handler of {event} must be a function, not {function!r}")
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs or {}
+        self.filter = filter
+        self.removed = False
+        for self.takes_event, self.takes_engine in itertools.product((True, False), repeat=2):
+            if accepts(
+                function, *self._arguments(None, event_args), **self._keywords(event_kwargs)
+            ):
+                return
+        raise ValueError(
+            f"{_describe(function)} cannot handle {event}: besides the engine, which it may leave "
+            f"out, it is called with {args} and {self.kwargs}"
+        )
+
+    def __call__(self, engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
+        self.function(*self._arguments(engine, event_args), **self._keywords(event_kwargs))
+
+    def is_due(self, engine: Engine, count: int) -> bool:
+        """Say whether this occurrence of the event is one the handler wants."""
+        return self.filter is None or self.filter(engine, count)
+
+    def next_after(self, count: int) -> float:
+        """Return the first count after this one at which the handler may be due."""
+        return ALWAYS if self.filter is None else self.filter.next_after(count)
+
+    def _arguments(self, engine: Engine | None, event_args: tuple[Any, ...]) -> tuple[Any, ...]:
+        first = (engine,) if self.takes_engine else ()
+        return (*first, *(event_args if self.takes_event else ()), *self.args)
+
+    def _keywords(self, event_kwargs: dict[str, Any] | None) -> dict[str, Any]:
+        return {**event_kwargs, **self.kwargs} if event_kwargs and self.takes_event else self.kwargs
+
+
+class RemovableEventHandle:
+    """
+    What attaching a handler returns: a way to detach it.
+
+    As a context manager it detaches at the end of the block, so that one
+    evaluator can serve several purposes in turn:
+
+    >>> from scaffold_runtime import Engine, Events
+    >>> engine = Engine(lambda engine, batch: batch)
+    >>> with engine.add_event_handler(Events.COMPLETED, lambda: print("validated")):
+    ...     state = engine.run([1, 2])
+    validated
+    >>> state = engine.run([1, 2])
+    """
+
+    def __init__(self, attached: list[tuple[Listeners, Handler]]) -> None:
+        # Weak, so that a handle somebody keeps does not keep an engine alive.
+        self._attached = [(weakref.ref(ours), weakref.ref(handler)) for ours, handler in attached]
+
+    def remove(self) -> None:
+        """Detach the handler from its events; harmless when it is detached already."""
+        for listeners_ref, handler_ref in self._attached:
+            listeners, handler = listeners_ref(), handler_ref()
+            if listeners is not None and handler is not None:
+                listeners.discard(handler)
+
+    def __enter__(self) -> RemovableEventHandle:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+def accepts(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+    """Say whether a function can be called with such arguments."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # Some built-in functions have no signature to check.
+        return True
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _describe(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{name}{inspect.signature(function)}"

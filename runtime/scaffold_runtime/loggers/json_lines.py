@@ -1,0 +1,83 @@
+"""Metrics as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+from scaffold_runtime.dispatcher import AnyEvent
+from scaffold_runtime.engine import Engine
+from scaffold_runtime.listeners import RemovableEventHandle
+from scaffold_runtime.state import State
+
+
+class JsonLinesLogger:
+    """
+    Append one object for each logged event to a file.
+
+    Each has `split`, `epoch` and `iteration`, and the values under their names.
+    Numbers that JSON does not know, NaN and infinity, are written as null.
+
+    >>> import tempfile
+    >>> logger = JsonLinesLogger(Path(tempfile.mkdtemp()) / "metrics.jsonl")
+    >>> logger.log("valid", State(), {"accuracy": 0.5})
+    >>> logger.path.read_text()
+    '{"split": "valid", "epoch": 0, "iteration": 0, "accuracy": 0.5}\\n'
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Append to this file, making it and its folder when the first line comes."""
+        self.path = Path(path)
+
+    def log(self, split: str, state: State, values: Mapping[str, Any]) -> None:
+        """Append a line; values that are tensors are read now, and wait for their device."""
+        numbers = {name: _plain(value) for name, value in values.items()}
+        line = {"split": split, "epoch": state.epoch, "iteration": state.iteration, **numbers}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def attach_output_handler(
+        self,
+        engine: Engine,
+        event_name: AnyEvent,
+        tag: str,
+        metric_names: Sequence[str] | Literal["all"] = "all",
+    ) -> RemovableEventHandle:
+        """Log the engine's metrics, under the split `tag`, whenever the event happens."""
+
+        def log_metrics(engine: Engine) -> None:
+            metrics = engine.state.metrics
+            names = metrics if metric_names == "all" else metric_names
+            self.log(tag, engine.state, {name: metrics[name] for name in names})
+
+        return engine.add_event_handler(event_name, log_metrics)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how long the file is."""
+        return {"size": self.path.stat().st_size if self.path.exists() else 0}
+
+    def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
+        """Cut off the lines that were written after the state was saved."""
+        if self.path.exists() and self.path.stat().st_size > state_dict["size"]:
+            with self.path.open("r+b") as file:
+                file.truncate(state_dict["size"])
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file, leaving out a last line that was not finished."""
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.endswith("\n")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

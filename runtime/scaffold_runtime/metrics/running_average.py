@@ -1,0 +1,85 @@
+"""An average that forgets: for showing how a noisy number develops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scaffold_runtime.engine import Engine
+from scaffold_runtime.metrics.metric import (
+    Metric,
+    MetricUsage,
+    NotComputableError,
+    RunningBatchWise,
+    SingleEpochRunningBatchWise,
+)
+
+
+class RunningAverage(Metric):
+    """
+    An exponential moving average of the engine's output, or of another metric.
+
+    The first value counts whole; then `average = alpha * average + (1 - alpha) * value`.
+    The average of tensors is a tensor on their device: nothing waits for it until
+    somebody shows it.
+
+    >>> engine = Engine(lambda engine, batch: batch)
+    >>> RunningAverage(alpha=0.5).attach(engine, "smooth")
+    >>> engine.run([4.0, 2.0, 6.0]).metrics
+    {'smooth': 4.5}
+    """
+
+    def __init__(
+        self,
+        src: Metric | None = None,
+        alpha: float = 0.98,
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        epoch_bound: bool = True,
+    ) -> None:
+        """
+        Args:
+            src: A metric of its own whose value for each iteration is averaged;
+                by default the output is.
+            alpha: The share that the average so far keeps, between 0 and 1.
+            output_transform: Makes the number of what the step returned.
+            epoch_bound: Begin anew in every epoch.
+
+        Raises:
+            ValueError: `alpha` is not between 0 and 1.
+        """
+        if not 0.0 < alpha <= 1.0:
+            raise ValueError(f"alpha must be between 0 and 1, not {alpha}")
+        self._src = src
+        self._alpha = alpha
+        self.usage: MetricUsage = (
+            SingleEpochRunningBatchWise() if epoch_bound else RunningBatchWise()
+        )
+        super().__init__(output_transform)
+
+    def reset(self) -> None:
+        self._value: Any = None
+
+    def iteration_completed(self, engine: Engine) -> None:
+        if self._src is None:
+            self.update(self._output_transform(engine.state.output))
+            return
+        self._src.reset()
+        self._src.iteration_completed(engine)
+        self.update(self._src.compute())
+
+    def update(self, output: Any) -> None:
+        value = output.detach() if isinstance(output, Tensor) else output
+        if self._value is None:
+            self._value = value
+        elif isinstance(value, Tensor):
+            self._value = torch.lerp(value, self._value, self._alpha)
+        else:
+            self._value = self._alpha * self._value + (1.0 - self._alpha) * value
+
+    def compute(self) -> Any:
+        if self._value is None:
+            raise NotComputableError("RunningAverage has no value: it has seen no output")
+        return self._value

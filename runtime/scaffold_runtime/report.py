@@ -1,0 +1,140 @@
+"""One page that shows what came of a run, to be opened without a network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from scaffold_runtime.figures import plot_confusion_matrix, plot_curves, plot_images
+from scaffold_runtime.files import write_whole
+from scaffold_runtime.loggers.json_lines import read_json_lines
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; }
+h2 { font-size: 1.1rem; margin: 2.5rem 0 0.5rem; }
+p { margin: 0.3rem 0 1rem; opacity: 0.75; }
+img { max-width: 100%; background: white; border-radius: 6px; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td { padding: 0.15rem 1.5rem 0.15rem 0; border-bottom: 1px solid #8884; }
+.numbers td { font-size: 1.3rem; }
+"""
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    numbers: Mapping[str, str],
+    figures: Mapping[str, tuple[str, Figure]],
+    settings: Mapping[str, Any],
+) -> Path:
+    """
+    Write each figure to `figures/`, and one page with everything in it.
+
+    Args:
+        folder: The run's.
+        title: Of the page.
+        numbers: What the run reached, by name.
+        figures: A caption and a picture, by the name of its file.
+        settings: Of the run.
+
+    Returns:
+        The path of the page, `report.html`.
+    """
+    sections = []
+    for name, (caption, figure) in figures.items():
+        picture = _png(figure)
+        write_whole(folder / "figures" / f"{name}.png", picture)
+        source = base64.b64encode(picture).decode()
+        sections.append(
+            f"<h2>{html.escape(name.replace('_', ' ').capitalize())}</h2>"
+            f"<p>{html.escape(caption)}</p>"
+            f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{source}">'
+        )
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>"
+        f"{_table(numbers, 'numbers')}{''.join(sections)}<h2>Settings</h2>{_table(settings)}</html>"
+    )
+    path = folder / "report.html"
+    write_whole(path, page.encode())
+    return path
+
+
+def report_classification(
+    folder: Path,
+    title: str,
+    numbers: Mapping[str, str],
+    settings: Mapping[str, Any],
+    images: Tensor,
+    labels: Tensor,
+    probabilities: Tensor,
+    class_names: Sequence[str],
+) -> Path:
+    """
+    Write the report of a classifier: its curves, confusions and worst mistakes.
+
+    Args:
+        folder: The run's, with its `metrics.jsonl`.
+        title: Of the page.
+        numbers: What the run reached, by name.
+        settings: Of the run.
+        images: Of shape `(N, channels, H, W)`, values from 0 to 1.
+        labels: Of shape `(N,)`.
+        probabilities: Of shape `(N, C)`.
+        class_names: The C names.
+
+    Returns:
+        The path of the page.
+    """
+    confidence, predicted = probabilities.max(dim=1)
+    classes = len(class_names)
+    counts = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    figures = {
+        "curves": (
+            "Loss and accuracy while training.",
+            plot_curves(read_json_lines(folder / "metrics.jsonl")),
+        ),
+        "confusion_matrix": (
+            f"{len(labels)} test samples: the diagonal is right.",
+            plot_confusion_matrix(counts.reshape(classes, classes), class_names),
+        ),
+    }
+    wrong = (predicted != labels).nonzero().flatten()
+    worst = wrong[confidence[wrong].argsort(descending=True)][:16]
+    if len(worst):
+        said, is_, sure = predicted.tolist(), labels.tolist(), confidence.tolist()
+        titles = [
+            f"{class_names[said[i]]} ({sure[i]:.0%})\nis {class_names[is_[i]]}"
+            for i in worst.tolist()
+        ]
+        figures["mistakes"] = (
+            f"The most confident of {len(wrong)} mistakes: what the model said, and what it is.",
+            plot_images(list(images[worst]), titles),
+        )
+    return write_report(folder, title, numbers, figures, settings)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144)
+    return buffer.getvalue()
+
+
+def _table(rows: Mapping[str, Any], style: str = "") -> str:
+    cells = (
+        f"<tr><td>{html.escape(str(name))}</td><td>{html.escape(str(value))}</td></tr>"
+        for name, value in rows.items()
+    )
+    return f'<table class="{style}">{"".join(cells)}</table>'

@@ -1,0 +1,126 @@
+"""The folder `runs/<name>` that a run fills."""
+
+from __future__ import annotations
+
+import atexit
+import datetime
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from scaffold_runtime.device import choose_device
+from scaffold_runtime.errors import UserError
+from scaffold_runtime.seeding import seed_everything
+from scaffold_runtime.settings import write_settings
+
+RUNS = Path("runs")
+
+
+class RunSettings(Protocol):
+    """The settings that every project has."""
+
+    @property
+    def run(self) -> str: ...
+    @property
+    def resume(self) -> bool: ...
+    @property
+    def overwrite(self) -> bool: ...
+    @property
+    def evaluate(self) -> str | None: ...
+    @property
+    def fast_dev_run(self) -> bool: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+
+
+class Run:
+    """A run's folder, with the names of what goes where, and its device."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder = folder
+        self.device = device
+        self.checkpoints = folder / "checkpoints"
+        self.metrics = folder / "metrics.jsonl"
+
+    def say(self, line: str) -> None:
+        """Print a line, above a progress bar if there is one, and add it to `log.txt`."""
+        from tqdm import tqdm
+
+        tqdm.write(line)
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+
+def start_run(settings: RunSettings) -> Run:
+    """
+    Seed everything, choose the device and open the run's folder.
+
+    A name that exists is refused, unless the run is resumed, evaluated or to be
+    overwritten. With `fast_dev_run` the folder is a temporary one.
+
+    Raises:
+        UserError: The name cannot be used, or there is no such device.
+    """
+    seed_everything(settings.seed)
+    device = choose_device(settings.device)
+    if settings.fast_dev_run:
+        run = Run(_temporary_folder(), device)
+    else:
+        run = Run(RUNS / _checked_name(settings.run), device)
+        _check_folder(run, settings)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if not settings.evaluate:
+        write_settings(run.folder / "config.yaml", settings)
+        run.say(_header(run))
+    return run
+
+
+def _check_folder(run: Run, settings: RunSettings) -> None:
+    exists = run.folder.exists() and any(run.folder.iterdir())
+    if settings.resume or settings.evaluate:
+        verb = "resume" if settings.resume else "evaluate"
+        if not exists:
+            raise UserError(
+                f"nothing to {verb}: there is no {run.folder}; "
+                f"start it with `python {sys.argv[0]} --run {run.folder.name}`"
+            )
+        if not any(run.checkpoints.glob("*.pt")):
+            raise UserError(
+                f"nothing to {verb}: {run.checkpoints} is empty; begin again with --overwrite"
+            )
+    elif exists and not settings.overwrite:
+        raise UserError(
+            f"{run.folder} exists: choose another name with --run, go on with --resume, "
+            "or begin again with --overwrite"
+        )
+    elif exists:
+        _remove(run.folder)
+
+
+def _remove(folder: Path) -> None:
+    if not (folder / "config.yaml").exists():
+        raise UserError(f"{folder} is not the folder of a run, so it is not overwritten")
+    shutil.rmtree(folder)
+
+
+def _checked_name(name: str) -> str:
+    if not name or name.startswith(".") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+        raise UserError(f"{name!r} cannot be the name of a run: use letters, digits, - and _")
+    return name
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="fast-dev-run-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _header(run: Run) -> str:
+    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    return f"{now}  {' '.join(sys.argv)}  (torch {torch.__version__}, {run.device})"

@@ -1,0 +1,63 @@
+"""Random numbers: one seed for everything, and the whole state saved and put back."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's (where installed) and torch's generators, those of all devices."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    numpy = _numpy()
+    if numpy is not None:
+        numpy.random.seed(seed % 2**32)
+
+
+def derive_seed(*parts: int | str) -> int:
+    """
+    Return a seed that depends on every part and on their order, from 0 to 2**63 - 1.
+
+    A sum would not do: (seed 0, epoch 1) and (seed 1, epoch 0) must differ.
+
+    >>> derive_seed(0, 1) != derive_seed(1, 0)
+    True
+    """
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of all generators, as tensors and plain values."""
+    state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    numpy = _numpy()
+    if numpy is not None:
+        name, keys, *rest = numpy.random.get_state()
+        state["numpy"] = (name, keys.tolist(), *rest)
+    return state
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put the generators back into a state that `random_state` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all([saved.cpu() for saved in state["cuda"]])
+    numpy = _numpy()
+    if "numpy" in state and numpy is not None:
+        numpy.random.set_state(tuple(state["numpy"]))
+
+
+def _numpy() -> Any:
+    try:
+        import numpy
+    except ImportError:
+        return None
+    return numpy

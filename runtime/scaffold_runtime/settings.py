@@ -1,0 +1,204 @@
+"""
+The settings of a program: from its command line and from files, through one parser.
+
+`Settings` is a frozen dataclass at the top of the program; its comments are the help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scaffold_runtime.errors import UserError
+from scaffold_runtime.files import write_whole
+
+Settings = TypeVar("Settings")
+
+# What a run is asked to do once, not what it is: left out of its config.yaml.
+ACTIONS = ("resume", "overwrite", "evaluate", "fast_dev_run")
+
+
+def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> None:
+    """
+    Call `main` with the settings of the command line; a user's mistake becomes one line.
+
+    The process exits with 2 after a mistake in what was asked for, and with 130
+    after Ctrl-C.
+    """
+    program = Path(sys.argv[0]).name
+    try:
+        main(parse_settings(settings_class, sys.argv[1:]))
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{program}: stopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> Settings:
+    """
+    Make the settings of command line arguments.
+
+    `--config FILE`, anywhere and any number of times, reads a YAML file of settings;
+    a later file wins over an earlier one, an option over every file. A run that is
+    resumed or evaluated begins with the settings in its own `config.yaml`.
+
+    Raises:
+        UserError: A name does not exist or a value does not fit; the message says
+            which, and where it stands.
+    """
+    files, options = _split_off_files(arguments)
+    _refuse_unknown_options(settings_class, options)
+    from_files = [token for file in files for token in _read_options(settings_class, file)]
+    settings = _parse(settings_class, [*from_files, *options])
+    own = _own_config(settings)
+    if own is not None:
+        from_run = _read_options(settings_class, own)
+        settings = _parse(settings_class, [*from_run, *from_files, *options])
+    return settings
+
+
+def write_settings(path: Path, settings: Any) -> None:
+    """Write the settings as YAML, to be read with `--config`."""
+    import yaml
+
+    values = plain_settings(settings)
+    for action in ACTIONS:
+        values.pop(action, None)
+    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+
+
+def plain_settings(settings: Any) -> dict[str, Any]:
+    """Return the settings as a dictionary of plain values."""
+    return dataclasses.asdict(settings)
+
+
+def check_range(settings: Any, *names: str, least: float, most: float = float("inf")) -> None:
+    """
+    Check that these settings lie between two values, both allowed.
+
+    Raises:
+        ValueError: One does not; for `__post_init__`, where it becomes one line.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            limits = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
+            raise ValueError(f"{name} must be {limits}, not {value}")
+
+
+# --- Files ----------------------------------------------------------------
+
+
+def _split_off_files(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    files: list[Path] = []
+    options: list[str] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if name != "--config":
+            options.append(argument)
+            continue
+        file = value if equals else next(remaining, "")
+        if not file:
+            raise UserError("--config needs the name of a YAML file")
+        files.append(Path(file))
+    return files, options
+
+
+def _read_options(settings_class: type[Any], file: Path) -> list[str]:
+    """Turn a file's settings into options, after checking that each is right by itself."""
+    options: list[str] = []
+    known = {field.name for field in dataclasses.fields(settings_class)}
+    for name, value in _read_yaml(file).items():
+        if name not in known:
+            raise UserError(f"{file}: there is no setting {name!r}{_nearest(str(name), known)}")
+        tokens = list(_tokens(settings_class, file, name, value))
+        _parse(settings_class, tokens, source=f"{file}: ")
+        options += tokens
+    return options
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} cannot be read: {_first_line(error)}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is not YAML: {_first_line(error)}") from None
+    if not isinstance(content, dict | None):
+        raise UserError(f"{file} must hold lines of the form `name: value`")
+    return content or {}
+
+
+def _tokens(settings_class: type[Any], file: Path, name: str, value: Any) -> Iterator[str]:
+    option = name.replace("_", "-")
+    if typing.get_type_hints(settings_class)[name] is bool:
+        if not isinstance(value, bool):
+            raise UserError(f"{file}: {name} must be true or false, not {value!r}")
+        yield f"--{option}" if value else f"--no-{option}"
+        return
+    yield f"--{option}"
+    yield from map(str, value if isinstance(value, list) else [value])
+
+
+def _own_config(settings: Any) -> Path | None:
+    goes_on = getattr(settings, "resume", False) or getattr(settings, "evaluate", None)
+    config = Path("runs", str(getattr(settings, "run", "")), "config.yaml")
+    return config if goes_on and config.exists() else None
+
+
+# --- Options --------------------------------------------------------------
+
+
+def _refuse_unknown_options(settings_class: type[Any], options: Sequence[str]) -> None:
+    names = [field.name.replace("_", "-") for field in dataclasses.fields(settings_class)]
+    hints = typing.get_type_hints(settings_class)
+    known = {f"--{name}" for name in names} | {"--config", "--help"}
+    known |= {f"--no-{name}" for name in names if hints[name.replace("-", "_")] is bool}
+    for option in options:
+        spelled = option.partition("=")[0].replace("_", "-")
+        if spelled.startswith("--") and spelled not in known:
+            raise UserError(f"there is no option {spelled}{_nearest(spelled, known)}")
+
+
+def _parse(settings_class: type[Settings], options: Sequence[str], source: str = "") -> Settings:
+    import tyro
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                settings_class, args=list(options), description=sys.modules["__main__"].__doc__
+            )
+    except SystemExit as leaving:
+        if not leaving.code:  # After --help.
+            raise
+        raise UserError(f"{source}{_condense(complaint.getvalue())}") from None
+
+
+def _condense(box: str) -> str:
+    """Take the first paragraph out of the box that tyro draws around its message."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    paragraph = re.split(r"─{3,}", " ".join(lines))[0].strip()
+    return paragraph or " ".join(box.split())
+
+
+def _nearest(name: str, known: typing.Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else "; --help lists all"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())
