@@ -78,7 +78,7 @@ def problem(name: str, value: Any, taken: Mapping[str, str]) -> str:
 
 def suggestion(name: str, taken: Mapping[str, str]) -> str:
     """Return the usable project name nearest to this one; a usable one is returned as it is."""
-    if not _problem_of_name(name, taken):
+    if not problem("project_name", name, taken):
         return name
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", plain)[: _LONGEST_NAME // 2].strip("-._").lower()

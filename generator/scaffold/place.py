@@ -13,6 +13,8 @@ import fcntl
 import glob
 import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,12 +54,7 @@ def building(target: Path) -> Iterator[Path]:
     """
     top = _topmost_missing(target)
     keeps_git = os.path.lexists(target / ".git")
-    workshop = top.parent / f".{top.name}.scaffold-{os.getpid()}"
-    workshop.mkdir()
-    lock = _open_lock(workshop)
-    try:
-        with suppress(OSError):  # A file system without locks: leftovers are never cleared there.
-            _lock(lock)
+    with _workshop(top) as workshop:
         built = workshop / ("kept" if keeps_git else "project")
         folder = built / target.relative_to(top)
         folder.mkdir(parents=True)
@@ -67,9 +64,27 @@ def building(target: Path) -> Iterator[Path]:
         if keeps_git:
             (target / ".git").rename(folder / ".git")
         _rename(built, top)
+
+
+@contextmanager
+def _workshop(top: Path) -> Iterator[Path]:
+    """Yield a locked workshop beside a folder, and clear it away; signals wait for either."""
+    ends = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        workshop = Path(tempfile.mkdtemp(prefix=f".{top.name}.scaffold-", dir=top.parent))
+        lock = _open_lock(workshop)
+        try:
+            with suppress(OSError):  # Without locks, nothing that is left is ever cleared away.
+                _lock(lock)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield workshop
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+            _clear(workshop, top)
+            os.close(lock)
     finally:
-        _clear(workshop, top)
-        os.close(lock)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _rename(built: Path, top: Path) -> None:

@@ -20,6 +20,7 @@ class Created:
     """A new project, and what its maker should know."""
 
     folder: Path
+    shown: str  # The folder, seen from where the command was typed.
     about: render.About
     version: str
     notes: tuple[str, ...]
@@ -53,26 +54,24 @@ def create(
     about = render.template(release, template)
     given = answers.parse(settings, render.questions(release))
     target = place.find(f"my-{about.name}" if path is None else path)
+    shown = _shown(target)  # Now: the current folder itself may be about to be replaced.
     replies = _answers(release, about.name, given, target.name, ask=not defaults and _at_terminal())
     with place.building(target) as folder:
         render.render(release, about.name, replies, folder)
         answers.write(answers.Record(about.name, release.version, replies), folder)
         notes = _start_repository(folder, target, about, release) if repository else ()
-    return Created(target, about, release.version, notes)
+    return Created(target, shown, about, release.version, notes)
 
 
 def created(new: Created) -> str:
     """Say what was made, what to type next, and what the first run gives."""
-    folder = os.path.relpath(new.folder)
-    if len(folder) > len(str(new.folder)):
-        folder = str(new.folder)
     return "\n".join(
         [
-            f"Made {folder} from the template {new.about.name}, release {new.version}.",
+            f"Made {new.shown} from the template {new.about.name}, release {new.version}.",
             *new.notes,
             "",
             "Next:",
-            f"    cd {quote.shell(folder)}",
+            f"    cd {quote.shell(new.shown)}",
             "    python -m pip install -e '.[test]'",
             "    python train.py",
             "",
@@ -116,6 +115,10 @@ def release(version: str) -> str:
     """Write this checkout's templates and runtime as a release, and say where."""
     written = releases.release(version, releases.checkout())
     return f"Released {version}: {os.path.relpath(written)}"
+
+
+def _shown(folder: Path) -> str:
+    return min(os.path.relpath(folder), str(folder), key=len)
 
 
 def _newest(history: Path | None) -> Release:

@@ -1,0 +1,49 @@
+"""What all tests share: our checkout, and projects rendered from it as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from scaffold import project, releases
+
+
+class NewProject(Protocol):
+    """Render a project from the templates as they stand in the checkout."""
+
+    def __call__(self, template: str, folder: Path, **answers: str) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Our checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def working_history(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A history with one release: templates and runtime as they stand in the checkout."""
+    history = tmp_path_factory.mktemp("history")
+    releases.write(releases.Release("0.0.1", releases.working_tree(repository)), history)
+    return history
+
+
+@pytest.fixture(scope="session")
+def new_project(working_history: Path) -> NewProject:
+    """Make projects from the checkout's templates: `new_project("supervised", folder)`."""
+
+    def make(template: str, folder: Path, **answers: str) -> Path:
+        settings = [f"{name}={value}" for name, value in answers.items()]
+        made = project.create(
+            str(folder),
+            template,
+            settings,
+            defaults=True,
+            repository=False,
+            history=working_history,
+        )
+        return made.folder
+
+    return make
