@@ -28,17 +28,17 @@ _MARKDOWN = re.compile(
 
 def toml(text: str) -> str:
     """Quote a line of text as a basic string of TOML."""
-    return _double_quoted(text)
+    return _quoted(text, '"')
 
 
 def yaml(text: str) -> str:
     """Quote a line of text as a double-quoted scalar of YAML."""
-    return _double_quoted(text)
+    return _quoted(text, '"')
 
 
 def python(text: str) -> str:
-    """Quote a line of text as a string of Python, in double quotes as formatters like it."""
-    return _double_quoted(text)
+    """Quote a line of text as a string of Python, in the quotes that formatters choose."""
+    return _quoted(text, "'" if text.count('"') > text.count("'") else '"')
 
 
 def shell(text: str) -> str:
@@ -58,11 +58,11 @@ def markdown(text: str) -> str:
     return re.sub(r"\A\s|\s\Z", lambda blank: f"&#{ord(blank[0])};", text)
 
 
-def _double_quoted(text: str) -> str:
+def _quoted(text: str, mark: str) -> str:
     """
     Quote with the escapes that TOML, YAML and Python have in common.
 
     JSON has them not: it writes an emoji as two halves, which the others refuse.
     """
-    text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + _HIDDEN.sub(lambda hidden: f"\\u{ord(hidden[0]):04x}", text) + '"'
+    text = text.replace("\\", "\\\\").replace(mark, "\\" + mark)
+    return mark + _HIDDEN.sub(lambda hidden: f"\\u{ord(hidden[0]):04x}", text) + mark

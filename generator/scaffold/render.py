@@ -171,7 +171,6 @@ def _copy(folder: Path, into: Path, name: str, data: dict[str, Any], *, defaults
             defaults=defaults,
             overwrite=True,
             quiet=True,
-            skip_tasks=True,
         )
 
 
