@@ -43,7 +43,7 @@ def start_repository(folder: Path, message: str) -> None:
     run("init", "--quiet", folder=folder)
     # By force: a user's own list of ignored files does not decide what a project consists of.
     run("add", "--all", "--force", folder=folder)
-    commit = ("commit", "--quiet", "--no-verify", "--message", message)
+    commit = ("commit", "--quiet", "--message", message)
     try:
         run(*commit, folder=folder)
     except ScaffoldError:

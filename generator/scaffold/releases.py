@@ -91,7 +91,7 @@ def newest(history: Path) -> Release:
     released = versions(history)
     if not released:
         raise ScaffoldError(
-            f"there is no release in {str(history)!r}; install torch-scaffold again"
+            f"there is no release in {str(history)!r}; a checkout gets one by `scaffold release`"
         )
     return read(released[-1], history)
 

@@ -90,4 +90,4 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], keep_git="--keep-git" in sys.argv)
+    main(sys.argv[1], sys.argv[2], sys.argv[3], keep_git="--keep-git" in sys.argv)

@@ -165,6 +165,15 @@ def test_on_a_terminal_an_unusable_folder_name_offers_a_usable_one(
     assert 'name = "my-project"' in (tmp_path / "My Project" / "pyproject.toml").read_text()
 
 
+def test_a_wrong_setting_is_refused_before_anything_is_asked(small: Path, tmp_path: Path) -> None:
+    """On a terminal too, a wrong --set is one line, not a question."""
+    with terminal(small, tmp_path, "--set", "project_name=torch") as screen:
+        screen.expect(pexpect.EOF)
+        assert screen.before.startswith("scaffold: project_name 'torch' is the name of a package")
+        assert screen.before.count("\n") == 1
+    assert screen.exitstatus == 2
+
+
 def test_defaults_ask_nothing_on_a_terminal(small: Path, tmp_path: Path) -> None:
     """With --defaults nothing is asked on a terminal either."""
     with terminal(small, tmp_path, "--defaults") as screen:

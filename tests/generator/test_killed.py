@@ -38,28 +38,43 @@ def test_a_stopped_command_leaves_nothing_or_the_whole(
 
 
 def test_a_project_that_is_being_made_is_left_alone(small: Path, tmp_path: Path) -> None:
-    """A second command for the same folder takes nothing from a first one that is still at work."""
-    at_work = (
-        "import sys, pathlib\nfrom scaffold import place\n"
+    """A second command for the same folder takes nothing from a first one that is at work."""
+    first = at_work(tmp_path)
+    assert new(small, tmp_path, "torch").returncode == 2
+    first.communicate("\n", timeout=20)
+    assert first.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["first.txt"]
+
+
+def test_of_two_commands_for_a_folder_one_wins(small: Path, tmp_path: Path) -> None:
+    """The faster of two commands makes its project whole; the other one leaves nothing."""
+    first = at_work(tmp_path)
+    assert new(small, tmp_path, "fresh").returncode == 0
+    _, errors = first.communicate("\n", timeout=20)
+    assert "ScaffoldError: cannot make" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert not (tmp_path / "new" / "first.txt").exists()
+    assert (tmp_path / "new" / "train.py").exists()
+
+
+def at_work(folder: Path) -> subprocess.Popen[str]:
+    """Start to make a project `new` that holds one file, and wait in the middle."""
+    code = (
+        "from scaffold import place\n"
         "with place.building(place.find('new')) as folder:\n"
         "    (folder / 'first.txt').touch(); print('ready', flush=True); input()\n"
     )
-    first = subprocess.Popen(
-        [sys.executable, "-c", at_work], cwd=tmp_path, stdin=-1, stdout=-1, text=True
-    )
-    assert first.stdout is not None
-    first.stdout.readline()
-    second = new(small, tmp_path)
-    first.communicate("\n", timeout=20)
-    assert second.returncode == 0
-    assert first.returncode == 1  # Its place is taken: the second one was faster.
-    assert (tmp_path / "new" / "train.py").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    pipes = {"stdin": -1, "stdout": -1, "stderr": -1}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, text=True, **pipes)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
 
 
-def new(history: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def new(history: Path, folder: Path, name: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(HERE / "command.py"), str(history), "new", "new"]
-    command += ["--template", "supervised", "--set", "project_name=fresh"]
+    command += ["--template", "supervised", "--set", f"project_name={name}"]
     return subprocess.run(
         command, cwd=folder, stdin=-3, capture_output=True, text=True, check=False
     )
@@ -70,7 +85,7 @@ def stopped(history: Path, folder: Path, stop: str, keep_git: bool) -> list[dict
     done = subprocess.run(
         [sys.executable, str(HERE / "killed.py"), str(history), str(folder), stop]
         + ["--keep-git"] * keep_git,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,

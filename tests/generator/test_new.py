@@ -157,8 +157,8 @@ def test_the_users_settings_of_git_do_not_get_in_the_way(
     """Ignored patterns, hooks, signing and line endings of the user's leave the commit whole."""
     hooks = tmp_path / "hooks"
     hooks.mkdir()
-    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
-    (hooks / "pre-commit").chmod(0o755)
+    (hooks / "prepare-commit-msg").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "prepare-commit-msg").chmod(0o755)
     (tmp_path / "ignored").write_text("*.py\n.scaffold.yml\n")
     settings = f"""
         [init] defaultBranch = trunk

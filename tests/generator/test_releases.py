@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -47,6 +48,12 @@ def test_the_same_files_give_the_same_bytes(history: Path, tmp_path: Path) -> No
     write_all(again, reverse=True)
     for version in versions():
         assert (history / f"{version}.zip").read_bytes() == (again / f"{version}.zip").read_bytes()
+    # Its manifest holds the sha256 of the zip before it, and so on back to the first.
+    newest = (history / "0.10.0.zip").read_bytes()
+    assert (
+        hashlib.sha256(newest).hexdigest()
+        == "1d38f9d5e89ad9faee131577b7039be7ba09db8bdb76007efca71ca55cf6c757"
+    )
 
 
 def test_a_release_is_never_written_over(history: Path) -> None:
