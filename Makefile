@@ -20,6 +20,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	for train in templates/*/train.py; do \
+		MYPYPATH=runtime:$$(dirname $$train) $(BIN)/mypy --config-file= --check-untyped-defs $$(dirname $$train)/*.py || exit 1; \
+	done
 
 clean:
 	rm -rf .venv .wheels demo

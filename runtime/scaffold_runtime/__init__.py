@@ -4,7 +4,7 @@ The runtime under every Scaffold project: engine, events, state, metrics, checkp
 The names are those of PyTorch-Ignite, whose documentation explains them.
 """
 
-from scaffold_runtime.best_checkpoint import BestCheckpoint, find_best
+from scaffold_runtime.best_checkpoint import BestCheckpoint, restore_best
 from scaffold_runtime.checkpoint import Checkpoint, load_parts, read_checkpoint, write_checkpoint
 from scaffold_runtime.data import InMemoryDataset, Loader
 from scaffold_runtime.device import choose_device
@@ -29,8 +29,9 @@ from scaffold_runtime.metrics import (
 )
 from scaffold_runtime.report import report_classification, write_report
 from scaffold_runtime.run_folder import Run, start_run
+from scaffold_runtime.schedules import cosine_with_warm_up
 from scaffold_runtime.seeding import derive_seed, random_state, seed_everything, set_random_state
-from scaffold_runtime.settings import check_range, launch, parse_settings, plain_settings
+from scaffold_runtime.settings import launch, parse_settings, plain_settings
 from scaffold_runtime.state import State
 from scaffold_runtime.trainers import (
     create_supervised_evaluator,
@@ -71,12 +72,11 @@ __all__ = [
     "State",
     "TerminateOnNan",
     "UserError",
-    "check_range",
     "choose_device",
+    "cosine_with_warm_up",
     "create_supervised_evaluator",
     "create_supervised_trainer",
     "derive_seed",
-    "find_best",
     "launch",
     "load_parts",
     "parse_settings",
@@ -86,6 +86,7 @@ __all__ = [
     "read_checkpoint",
     "read_json_lines",
     "report_classification",
+    "restore_best",
     "seed_everything",
     "set_random_state",
     "start_run",

@@ -39,7 +39,6 @@ class BestCheckpoint:
         mode: Literal["max", "min"] = "max",
         n_saved: int = 1,
         model_name: str = "model",
-        extra: Mapping[str, Any] | None = None,
     ) -> None:
         """
         Args:
@@ -50,7 +49,6 @@ class BestCheckpoint:
             mode: Whether a larger or a smaller score is better.
             n_saved: How many are kept.
             model_name: What the model is, for the names.
-            extra: Plain values to keep beside the parts, the settings for example.
         """
         if n_saved < 1:
             raise ValueError(f"n_saved must be at least 1, not {n_saved}")
@@ -63,7 +61,6 @@ class BestCheckpoint:
         self._sign = 1.0 if mode == "max" else -1.0
         self._n_saved = n_saved
         self._model_name = model_name
-        self._extra = dict(extra or {})
         self._kept: list[tuple[float, str]] = []  # Scores and file names, the best first.
 
     @property
@@ -87,7 +84,7 @@ class BestCheckpoint:
         )
         parts = {part_name: part.state_dict() for part_name, part in self._parts.items()}
         rank = self._sign * score
-        write_checkpoint(self._folder / name, {"parts": parts, "rank": rank, **self._extra})
+        write_checkpoint(self._folder / name, {"parts": parts, "rank": rank})
         self._keep(score, name)
         return True
 
@@ -132,15 +129,20 @@ class BestCheckpoint:
             (self._folder / worse).unlink(missing_ok=True)
 
 
-def find_best(folder: Path) -> tuple[Path, dict[str, Any]]:
+def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
     """
-    Return the path and the content of the best file that a `BestCheckpoint` left in a folder.
+    Load the parts from the best file that a `BestCheckpoint` left in a folder.
+
+    Returns:
+        The path of the file.
 
     Raises:
         NothingSavedError: There is none.
-        CheckpointError: One is damaged.
+        CheckpointError: One is damaged, or does not fit.
     """
     found = [(path, read_checkpoint(path)) for path in sorted(Path(folder).glob("best_*.pt"))]
     if not found:
         raise NothingSavedError(f"there is no best checkpoint in {folder}")
-    return max(found, key=lambda pair: pair[1]["rank"])
+    path, content = max(found, key=lambda pair: pair[1]["rank"])
+    load_parts(path, content, parts)
+    return path

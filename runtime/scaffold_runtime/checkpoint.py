@@ -8,7 +8,7 @@ import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 DIGEST_SIZE = hashlib.sha256().digest_size
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Anything with a state to save: models, optimizers, schedulers, engines, handlers."""
 
@@ -48,14 +49,22 @@ class Checkpoint:
     ['last-1.pt', 'last.pt']
     """
 
-    def __init__(self, folder: Path, to_save: Mapping[str, Stateful], n_saved: int = 2) -> None:
+    def __init__(self, folder: Path, to_save: Mapping[str, Any], n_saved: int = 2) -> None:
         """
         Args:
             folder: Where the files go; it is made when needed.
-            to_save: The parts, each under its name.
+            to_save: The parts, each under its name: models, optimizers, schedulers,
+                engines and whatever else has a `state_dict` and a `load_state_dict`.
             n_saved: How many states are kept, at least 2: while the newest is
                 written, the one before must stay.
+
+        Raises:
+            TypeError: A part has no state to save.
+            ValueError: `n_saved` is below 2.
         """
+        for name, part in to_save.items():
+            if not isinstance(part, Stateful):
+                raise TypeError(f"{name} cannot be saved: {type(part).__name__} has no state_dict")
         if n_saved < 2:
             raise ValueError(f"n_saved must be at least 2, not {n_saved}")
         self._folder = Path(folder)

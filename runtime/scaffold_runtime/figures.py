@@ -21,15 +21,11 @@ def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
     names = _metric_names(lines)
     figure = Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for split in dict.fromkeys(line["split"] for line in lines):
-            points = [
-                (line["iteration"], line[name])
-                for line in lines
-                if line["split"] == split and line.get(name) is not None
-            ]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=split, color=COLORS.get(split), lw=1.6)
-        _dress(axes, name)
+        logged = [line for line in lines if line.get(name) is not None]
+        for split in dict.fromkeys(line["split"] for line in logged):
+            points = [(line["iteration"], line[name]) for line in logged if line["split"] == split]
+            axes.plot(*zip(*points, strict=True), label=split, color=COLORS.get(split), lw=1.6)
+        _dress(axes, name, sorted(line[name] for line in logged))
     return figure
 
 
@@ -47,7 +43,7 @@ def plot_confusion_matrix(counts: Tensor, class_names: Sequence[str]) -> Figure:
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0.0, vmax=1.0)
     for row in range(len(class_names)):
         for column in range(len(class_names)):
             if count := int(counts[row, column]):
@@ -71,14 +67,18 @@ def plot_images(images: Sequence[Tensor], titles: Sequence[str], columns: int = 
     """
     from matplotlib.figure import Figure
 
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.25 * columns, 1.6 * rows), layout="constrained")
+    figure = Figure(figsize=(1.3 * columns, 1.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for axes in panels:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#cccccc")
+    for axes in figure.axes[len(images) :]:
         axes.axis("off")
     for axes, image, title in zip(figure.axes, images, titles, strict=False):
         pixels = image.movedim(0, -1).squeeze(-1) if image.ndim == 3 else image
-        axes.imshow(pixels, cmap="gray_r", vmin=0.0, vmax=1.0)
+        axes.imshow(pixels.numpy(), cmap="gray_r", vmin=0.0, vmax=1.0)
         axes.set_title(title, size=8)
     return figure
 
@@ -88,10 +88,14 @@ def _metric_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if name not in ("split", "epoch", "iteration")]
 
 
-def _dress(axes: Axes, name: str) -> None:
+def _dress(axes: Axes, name: str, values: Sequence[float]) -> None:
     axes.set(xlabel="iteration", title=name)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if "loss" in name:
         axes.set_yscale("log")
+    elif values:  # Leave out the first steep part, so that what follows can be seen.
+        low, high = values[len(values) // 10], values[-1]
+        margin = 0.05 * (high - low) or 0.05
+        axes.set_ylim(low - margin, high + margin)
     axes.legend(frameon=False)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scaffold_runtime.figures import plot_confusion_matrix, plot_curves, plot_images
 from scaffold_runtime.files import write_whole
 from scaffold_runtime.loggers.json_lines import read_json_lines
+from scaffold_runtime.run_folder import Run
+from scaffold_runtime.settings import plain_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,12 +57,14 @@ def write_report(
     sections = []
     for name, (caption, figure) in figures.items():
         picture = _png(figure)
+        width = round(96 * figure.get_figwidth())  # CSS pixels in an inch.
         write_whole(folder / "figures" / f"{name}.png", picture)
         source = base64.b64encode(picture).decode()
         sections.append(
             f"<h2>{html.escape(name.replace('_', ' ').capitalize())}</h2>"
             f"<p>{html.escape(caption)}</p>"
-            f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{source}">'
+            f'<img width="{width}" alt="{html.escape(caption)}" '
+            f'src="data:image/png;base64,{source}">'
         )
     page = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
@@ -73,38 +77,36 @@ def write_report(
 
 
 def report_classification(
-    folder: Path,
-    title: str,
-    numbers: Mapping[str, str],
-    settings: Mapping[str, Any],
-    images: Tensor,
-    labels: Tensor,
-    probabilities: Tensor,
+    run: Run,
+    settings: Any,
+    model: nn.Module,
+    data: Iterable[tuple[Tensor, Tensor]],
     class_names: Sequence[str],
+    numbers: Mapping[str, float],
 ) -> Path:
     """
-    Write the report of a classifier: its curves, confusions and worst mistakes.
+    Write the report of a classifier, and say where: its curves, confusions and worst mistakes.
 
     Args:
-        folder: The run's, with its `metrics.jsonl`.
-        title: Of the page.
-        numbers: What the run reached, by name.
-        settings: Of the run.
-        images: Of shape `(N, channels, H, W)`, values from 0 to 1.
-        labels: Of shape `(N,)`.
-        probabilities: Of shape `(N, C)`.
+        run: Its `metrics.jsonl` has the curves.
+        settings: Of the run, a dataclass.
+        model: Maps images to scores `(B, C)`.
+        data: The test data: batches of images `(B, channels, H, W)` with values from 0 to 1, and
+            of labels `(B,)`.
         class_names: The C names.
+        numbers: What the best checkpoint reached on these, by name.
 
     Returns:
         The path of the page.
     """
+    images, labels, probabilities = _predict(model, data, run.device)
     confidence, predicted = probabilities.max(dim=1)
     classes = len(class_names)
     counts = torch.bincount(labels * classes + predicted, minlength=classes**2)
     figures = {
         "curves": (
             "Loss and accuracy while training.",
-            plot_curves(read_json_lines(folder / "metrics.jsonl")),
+            plot_curves(read_json_lines(run.logger.path)),
         ),
         "confusion_matrix": (
             f"{len(labels)} test samples: the diagonal is right.",
@@ -116,14 +118,30 @@ def report_classification(
     if len(worst):
         said, is_, sure = predicted.tolist(), labels.tolist(), confidence.tolist()
         titles = [
-            f"{class_names[said[i]]} ({sure[i]:.0%})\nis {class_names[is_[i]]}"
+            f"said {class_names[said[i]]} ({sure[i]:.0%})\nis {class_names[is_[i]]}"
             for i in worst.tolist()
         ]
         figures["mistakes"] = (
             f"The most confident of {len(wrong)} mistakes: what the model said, and what it is.",
             plot_images(list(images[worst]), titles),
         )
-    return write_report(folder, title, numbers, figures, settings)
+    shown = {f"test {name}": f"{value:.4g}" for name, value in numbers.items()}
+    path = write_report(run.folder, f"Run {run.name}", shown, figures, plain_settings(settings))
+    run.say(f"report: {path}")
+    return path
+
+
+@torch.no_grad()
+def _predict(
+    model: nn.Module, data: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all images, labels and class probabilities, on the CPU."""
+    model.eval()
+    batches = [
+        (images, labels, model(images.to(device)).softmax(dim=1).cpu()) for images, labels in data
+    ]
+    images, labels, probabilities = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return images, labels, probabilities
 
 
 def _png(figure: Figure) -> bytes:

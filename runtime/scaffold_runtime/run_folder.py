@@ -7,15 +7,18 @@ import datetime
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from scaffold_runtime.device import choose_device
 from scaffold_runtime.errors import UserError
+from scaffold_runtime.loggers.json_lines import JsonLinesLogger
 from scaffold_runtime.seeding import seed_everything
 from scaffold_runtime.settings import write_settings
+from scaffold_runtime.state import State
 
 RUNS = Path("runs")
 
@@ -42,11 +45,15 @@ class RunSettings(Protocol):
 class Run:
     """A run's folder, with the names of what goes where, and its device."""
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, name: str, folder: Path, device: torch.device, limit: int | None = None
+    ) -> None:
+        self.name = name
+        self.limit = limit  # Batches in an epoch and epochs in the run; None is all of them.
         self.folder = folder
         self.device = device
         self.checkpoints = folder / "checkpoints"
-        self.metrics = folder / "metrics.jsonl"
+        self.logger = JsonLinesLogger(folder / "metrics.jsonl")
 
     def say(self, line: str) -> None:
         """Print a line, above a progress bar if there is one, and add it to `log.txt`."""
@@ -55,6 +62,15 @@ class Run:
         tqdm.write(line)
         with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
+
+    def log_epoch(self, state: State, **splits: Mapping[str, Any]) -> None:
+        """Log the metrics of each split, and say them in one line."""
+        parts = [f"epoch {state.epoch:>{len(str(state.max_epochs))}}/{state.max_epochs}"]
+        for split, metrics in splits.items():
+            self.logger.log(split, state, metrics)
+            numbers = (f"{name} {float(value):.4f}" for name, value in metrics.items())
+            parts.append(f"{split} {', '.join(numbers)}")
+        self.say("  |  ".join(parts))
 
 
 def start_run(settings: RunSettings) -> Run:
@@ -70,14 +86,16 @@ def start_run(settings: RunSettings) -> Run:
     seed_everything(settings.seed)
     device = choose_device(settings.device)
     if settings.fast_dev_run:
-        run = Run(_temporary_folder(), device)
+        run = Run("fast-dev-run", _temporary_folder(), device, limit=1)
     else:
-        run = Run(RUNS / _checked_name(settings.run), device)
+        run = Run(settings.run, RUNS / _checked_name(settings.run), device)
         _check_folder(run, settings)
     run.folder.mkdir(parents=True, exist_ok=True)
     if not settings.evaluate:
         write_settings(run.folder / "config.yaml", settings)
         run.say(_header(run))
+    if settings.fast_dev_run:
+        run.say("one batch of everything; what it writes goes to a temporary folder and is removed")
     return run
 
 

@@ -10,17 +10,39 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import math
 import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.files import write_whole
 
 Settings = TypeVar("Settings")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The values that a setting may have, both ends included."""
+
+    least: float
+    most: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        finite = math.isfinite(self.most)
+        return f"from {self.least} to {self.most}" if finite else f"at least {self.least}"
+
+
+Size = Annotated[int, Range(1)]
+Count = Annotated[int, Range(0)]
+Amount = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
 
 # What a run is asked to do once, not what it is: left out of its config.yaml.
 ACTIONS = ("resume", "overwrite", "evaluate", "fast_dev_run")
@@ -67,6 +89,16 @@ def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> 
     return settings
 
 
+def read_settings(settings_class: type[Settings], file: Path) -> Settings:
+    """
+    Make the settings of one YAML file, a run's `config.yaml` for example.
+
+    Raises:
+        UserError: There is no such file, or a setting in it is wrong.
+    """
+    return _parse(settings_class, _read_options(settings_class, file), source=f"{file}: ")
+
+
 def write_settings(path: Path, settings: Any) -> None:
     """Write the settings as YAML, to be read with `--config`."""
     import yaml
@@ -80,20 +112,6 @@ def write_settings(path: Path, settings: Any) -> None:
 def plain_settings(settings: Any) -> dict[str, Any]:
     """Return the settings as a dictionary of plain values."""
     return dataclasses.asdict(settings)
-
-
-def check_range(settings: Any, *names: str, least: float, most: float = float("inf")) -> None:
-    """
-    Check that these settings lie between two values, both allowed.
-
-    Raises:
-        ValueError: One does not; for `__post_init__`, where it becomes one line.
-    """
-    for name in names:
-        value = getattr(settings, name)
-        if not least <= value <= most:
-            limits = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
-            raise ValueError(f"{name} must be {limits}, not {value}")
 
 
 # --- Files ----------------------------------------------------------------
@@ -179,13 +197,19 @@ def _parse(settings_class: type[Settings], options: Sequence[str], source: str =
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
+            settings = tyro.cli(
                 settings_class, args=list(options), description=sys.modules["__main__"].__doc__
             )
     except SystemExit as leaving:
         if not leaving.code:  # After --help.
             raise
         raise UserError(f"{source}{_condense(complaint.getvalue())}") from None
+    for name, hint in typing.get_type_hints(settings_class, include_extras=True).items():
+        value = getattr(settings, name)
+        for allowed in getattr(hint, "__metadata__", ()):
+            if isinstance(allowed, Range) and value not in allowed:
+                raise UserError(f"{source}{name} must be {allowed}, not {value}")
+    return settings
 
 
 def _condense(box: str) -> str:

@@ -26,7 +26,7 @@ class ProgressBar:
             tqdm_options: For `tqdm.tqdm`, `disable` and `leave` for example.
         """
         self._refresh_every = refresh_every
-        self._options = {"leave": False, "dynamic_ncols": True, **tqdm_options}
+        self._options = {"leave": False, "dynamic_ncols": True, "disable": None, **tqdm_options}
         self._bar: Any = None
         self._first = 0  # The iteration after which the epoch began.
         self._next_refresh = 0.0
