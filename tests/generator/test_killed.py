@@ -65,8 +65,9 @@ def at_work(folder: Path) -> subprocess.Popen[str]:
         "with place.building(place.find('new')) as folder:\n"
         "    (folder / 'first.txt').touch(); print('ready', flush=True); input()\n"
     )
-    pipes = {"stdin": -1, "stdout": -1, "stderr": -1}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=folder, text=True, **pipes)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=folder, text=True, stdin=-1, stdout=-1, stderr=-1
+    )
     assert process.stdout is not None
     process.stdout.readline()
     return process
