@@ -1,0 +1,61 @@
+"""A supervised project as a user gets it, and the same one after its first run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+from conftest import NewProject
+
+Ended = subprocess.CompletedProcess[str]
+
+
+class Python(Protocol):
+    """Run one of a project's programs in its folder: `python(project, "train.py", ...)`."""
+
+    def __call__(self, project: Path, *arguments: str) -> Ended: ...
+
+
+class Trained(NamedTuple):
+    """A project and what its first run, with the default settings, printed."""
+
+    project: Path
+    ended: Ended
+
+
+@pytest.fixture(scope="session")
+def python() -> Python:
+    """Run programs with this environment's Python, without its other settings, on one thread."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    clean["OMP_NUM_THREADS"] = "1"
+
+    def run(project: Path, *arguments: str) -> Ended:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=project,
+            env=clean,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def supervised(new_project: NewProject, tmp_path: Path) -> Path:
+    """A supervised project of this test's own."""
+    return new_project("supervised", tmp_path / "my-supervised")
+
+
+@pytest.fixture(scope="session")
+def trained(
+    new_project: NewProject, python: Python, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    """A project whose default run is over; tests only look at it."""
+    project = new_project("supervised", tmp_path_factory.mktemp("trained") / "my-supervised")
+    return Trained(project, python(project, "train.py"))

@@ -1,0 +1,262 @@
+"""The supervised project at work, through its command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pexpect
+import pytest
+import torch
+import yaml
+from templates.conftest import Python, Trained
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SMALL = ("--width", "8", "--max-epochs", "3")
+
+
+# --- The default run ------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_default_run_reaches_what_scaffold_new_says(trained: Trained) -> None:
+    """The test accuracy is the stated one, or falls short of it within the stated tolerance."""
+    stated = yaml.safe_load((REPOSITORY / "templates/supervised/template.yml").read_text())
+
+    reached = re.search(r"test accuracy ([0-9.]+)%", trained.ended.stdout)
+
+    assert reached, trained.ended.stdout + trained.ended.stderr
+    assert float(reached[1]) / 100 >= stated["accuracy"] - stated["tolerance"]
+    assert f"{stated['accuracy']:.1%}".replace("%", " %") in stated["expect"]
+
+
+@pytest.mark.slow
+def test_a_run_says_a_line_for_each_epoch_and_where_its_results_are(trained: Trained) -> None:
+    """The last lines name the accuracy, the best checkpoint and the report, which exist."""
+    lines = trained.ended.stdout.splitlines()
+    last = " ".join(lines[-2:])
+
+    epochs = [line for line in lines if re.match(r"epoch +\d+/40  \|  train .*  \|  valid ", line)]
+
+    assert len(epochs) == len(set(epochs)) >= 20
+    assert "test accuracy" in last
+    for path in re.findall(r"runs/\S+", last):
+        assert (trained.project / path).exists()
+
+
+@pytest.mark.slow
+def test_a_run_fills_its_folder(trained: Trained) -> None:
+    """Settings, log, metrics, checkpoints, figures and report are where the README says."""
+    folder = trained.project / "runs" / "first"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    assert {"config.yaml", "log.txt", "metrics.jsonl", "report.html"} <= names
+    assert {"checkpoints/last.pt", "figures/curves.png", "figures/confusion_matrix.png"} <= names
+    assert any(name.startswith("checkpoints/best_") for name in names)
+    assert all(list(line)[:3] == ["split", "epoch", "iteration"] for line in metrics)
+    assert (folder / "log.txt").read_text() == trained.ended.stdout
+
+
+@pytest.mark.slow
+def test_the_report_needs_nothing_but_itself(trained: Trained) -> None:
+    """Every picture is inside the page, and nothing in it is fetched from elsewhere."""
+    page = PageSources()
+    page.feed((trained.project / "runs" / "first" / "report.html").read_text())
+
+    assert len(page.sources) >= 2
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+
+
+@pytest.mark.slow
+def test_a_run_is_not_overwritten(trained: Trained, python: Python) -> None:
+    """Its name again is refused in one line that says what to do, and nothing changes."""
+    folder = trained.project / "runs" / "first"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+    ended = python(trained.project, "train.py")
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [
+        "train.py: runs/first exists: choose another name with --run, go on with --resume, "
+        "or begin again with --overwrite"
+    ]
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.slow
+def test_a_picture_of_a_digit_is_recognised(trained: Trained, python: Python) -> None:
+    """`predict.py` reads a picture with dark ink on paper, many times as large as the data."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 2.4))
+    figure.text(0.5, 0.5, "0", ha="center", va="center", size=110)
+    figure.savefig(trained.project / "zero.png")
+
+    ended = python(trained.project, "predict.py", "zero.png")
+
+    assert re.fullmatch(r'zero\.png: Predicted: "0" \(\d+\.\d%\)\n', ended.stdout), ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "name a picture, or ask for test samples with --sample 5"),
+        (["missing.png"], "missing.png cannot be read as a picture"),
+        (["README.md"], "README.md cannot be read as a picture"),
+        (["--run", "other", "--sample", "1"], "runs/other/config.yaml cannot be read"),
+    ],
+)
+def test_what_cannot_be_predicted_is_refused(
+    trained: Trained, python: Python, arguments: list[str], complaint: str
+) -> None:
+    """A picture or a run that is not there gets one line and a status."""
+    ended = python(trained.project, "predict.py", *arguments)
+
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+# --- Runs of a few epochs -------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(supervised: Path, python: Python) -> None:
+    """Kill -9 after the second epoch, resume, and every weight equals those of a run left alone."""
+    settings = ("--width", "8", "--max-epochs", "6")
+    python(supervised, "train.py", "--run", "unbroken", *settings)
+
+    kill_after_epoch(2, supervised, "--run", "killed", *settings)
+    resumed = python(supervised, "train.py", "--run", "killed", "--resume")
+
+    assert resumed.returncode == 0, resumed.stderr
+    ours, theirs = (weights(supervised / "runs" / run) for run in ("killed", "unbroken"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_metrics_after_a_resume_are_those_of_an_unbroken_run(
+    supervised: Path, python: Python
+) -> None:
+    """No line of `metrics.jsonl` is missing or written twice."""
+    settings = ("--width", "8", "--max-epochs", "5")
+    python(supervised, "train.py", "--run", "unbroken", *settings)
+
+    kill_after_epoch(2, supervised, "--run", "killed", *settings)
+    python(supervised, "train.py", "--run", "killed", "--resume")
+
+    ours, theirs = (
+        (supervised / "runs" / run / "metrics.jsonl").read_text() for run in ("killed", "unbroken")
+    )
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_a_finished_run_can_be_made_longer(supervised: Path, python: Python) -> None:
+    """`--resume --max-epochs 5` trains the two epochs more, with the run's own settings."""
+    python(supervised, "train.py", *SMALL)
+
+    ended = python(supervised, "train.py", "--resume", "--max-epochs", "5")
+
+    epochs = [line for line in ended.stdout.splitlines() if line.startswith("epoch")]
+    assert [line.split()[1] for line in epochs] == ["4/5", "5/5"]
+    assert yaml.safe_load((supervised / "runs/first/config.yaml").read_text())["width"] == 8
+
+
+@pytest.mark.slow
+def test_a_run_can_be_evaluated_and_begun_again(supervised: Path, python: Python) -> None:
+    """`--evaluate test` gives the run's accuracy again; `--overwrite` begins it anew."""
+    first = python(supervised, "train.py", *SMALL).stdout
+
+    again = python(supervised, "train.py", "--evaluate", "test").stdout
+    anew = python(supervised, "train.py", "--overwrite", *SMALL).stdout
+
+    assert again.splitlines()[-1] == first.splitlines()[-2]
+    assert [line for line in anew.splitlines() if line.startswith("epoch")] == [
+        line for line in first.splitlines() if line.startswith("epoch")
+    ]
+
+
+def test_a_fast_dev_run_writes_nothing(supervised: Path, python: Python) -> None:
+    """`--fast-dev-run` goes through everything in a moment and leaves the folder as it was."""
+    before = {path for path in supervised.rglob("*") if "__pycache__" not in path.parts}
+
+    ended = python(supervised, "train.py", "--fast-dev-run")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "test accuracy" in ended.stdout
+    assert {path for path in supervised.rglob("*") if "__pycache__" not in path.parts} == before
+
+
+@pytest.mark.slow
+def test_an_option_wins_over_a_file_wherever_it_stands(supervised: Path, python: Python) -> None:
+    """Of two files the later wins, and an option over both; the run's config.yaml says so."""
+    (supervised / "one.yaml").write_text("width: 9\nmax_epochs: 1\nlr: 1e-3\n")
+    (supervised / "two.yaml").write_text("width: 10\n")
+
+    python(supervised, "train.py", "--lr", "0.5", "--config", "one.yaml", "--config", "two.yaml")
+
+    settings = yaml.safe_load((supervised / "runs/first/config.yaml").read_text())
+    assert (settings["width"], settings["max_epochs"], settings["lr"]) == (10, 1, 0.5)
+
+
+@pytest.mark.slow
+def test_a_progress_bar_is_not_broken_by_lines(supervised: Path) -> None:
+    """On a terminal each epoch has a bar, and every printed line stands alone on its row."""
+    terminal = pexpect.spawn(
+        sys.executable, ["train.py", *SMALL], cwd=supervised, encoding="utf-8", timeout=120
+    )
+    shown = terminal.read()
+
+    drawn = set(re.findall(r"epoch \d/3: +\d+%", shown))
+    rows = [row.rsplit("\r", 1)[-1].strip() for row in shown.replace("\r\n", "\n").split("\n")]
+    epochs = [row for row in rows if "valid loss" in row]
+
+    assert {bar.split(":")[0] for bar in drawn} == {"epoch 1/3", "epoch 2/3", "epoch 3/3"}
+    assert len(epochs) == 3
+    assert all(re.fullmatch(r"epoch \d/3  \|  train .*accuracy [0-9.]+", row) for row in epochs)
+
+
+def kill_after_epoch(epoch: int, project: Path, *arguments: str) -> None:
+    """Start a run and kill it with SIGKILL as soon as it says that an epoch is over."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "train.py", *arguments],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(f"epoch {epoch + 1}/"):
+            break
+    time.sleep(0.02)  # Into the next epoch, or its checkpoint.
+    process.send_signal(signal.SIGKILL)
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """Return the weights in a run's last checkpoint, read without our code."""
+    model: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / "last.pt", weights_only=True)[
+        "parts"
+    ]["model"]
+    return model
+
+
+class PageSources(HTMLParser):
+    """Whatever a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
