@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
-from scaffold_runtime.dispatcher import Dispatcher, Event
+from scaffold_runtime.course import Course
+from scaffold_runtime.dispatcher import Event
 from scaffold_runtime.events import Events
 from scaffold_runtime.listeners import ALWAYS, Listeners, accepts
 from scaffold_runtime.state import State
-from scaffold_runtime.stream import DataStream
 
 logger = logging.getLogger(__name__)
 
 
-class Engine(Dispatcher):
+class Engine(Course):
     """
     Call `process_function(engine, batch)` for every batch of the data, epoch after epoch.
 
@@ -46,18 +45,11 @@ class Engine(Dispatcher):
         if not accepts(process_function, self, None):
             raise ValueError(f"process_function {process_function!r} must accept (engine, batch)")
         super().__init__()
-        self.state = State()
-        self.state_dict_user_keys: list[str] = []  # Attributes of the state to save with it.
         self._process_function = process_function
-        self._stream = DataStream()
-        self._epoch_start: int | None = None  # The iteration after which the open epoch began.
-        self._unfinished = 0  # 1 when the last iteration was counted but its step did not return.
         self._stop_at: float = 0  # The iteration after which the loop has to look up.
         self._request: type[_Leave] | None = None  # What terminate() and its like asked for.
         self._skip_completed = False
         self._running = False
-        self._interrupted = False  # The next run goes on where this one was interrupted.
-        self._loaded = False  # The state was loaded: when it is complete, it is not begun again.
 
     # --- Running ----------------------------------------------------------
 
@@ -95,6 +87,7 @@ class Engine(Dispatcher):
         if self._running:
             raise RuntimeError("this engine is running: a handler or step may run another engine")
         self._prepare(data, max_epochs, max_iters, epoch_length)
+        self._request, self._skip_completed = None, False
         self._running = True
         try:
             self._run()
@@ -139,128 +132,6 @@ class Engine(Dispatcher):
     def _obey(self) -> None:
         if self._request is not None:
             raise self._request
-
-    # --- Saving -----------------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """
-        Return where the run stands, as plain values: the last iteration that was
-        finished, the place in the epoch and in the data, the limits, the seed, and
-        the attributes of the state that `state_dict_user_keys` lists.
-        """
-        state = self.state
-        return {
-            "iteration": state.iteration - self._unfinished,
-            "epoch": state.epoch,
-            "epoch_length": state.epoch_length,
-            "max_epochs": state.max_epochs,
-            "max_iters": state.max_iters,
-            "seed": state.seed,
-            "epoch_start": self._epoch_start,
-            "data": self._stream.state_dict(),
-            **{key: getattr(state, key) for key in self.state_dict_user_keys},
-        }
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """
-        Take up a state that `state_dict` returned; `run` then goes on from there.
-
-        A state with only `iteration` or `epoch`, and `epoch_length`, does as well.
-
-        Raises:
-            ValueError: The place cannot be told from it.
-        """
-        saved = {**_derive_place(state_dict), **state_dict}
-        for key in ("iteration", "epoch", "epoch_length", "max_epochs", "max_iters", "seed"):
-            setattr(self.state, key, saved.get(key))
-        for key in self.state_dict_user_keys:
-            setattr(self.state, key, saved[key])
-        self._epoch_start = saved["epoch_start"]
-        self._stream.load_state_dict(saved["data"])
-        self._unfinished = 0
-        self._interrupted = False
-        self._loaded = True
-
-    # --- Before the first event -------------------------------------------
-
-    def _prepare(
-        self,
-        data: Iterable[Any] | None,
-        max_epochs: int | None,
-        max_iters: int | None,
-        epoch_length: int | None,
-    ) -> None:
-        _check_limits(max_epochs, max_iters, epoch_length)
-        self._request, self._skip_completed = None, False
-        loaded, self._loaded = self._loaded, False
-        state = self.state
-        if state.max_epochs is None and state.max_iters is None:
-            self._begin(data, max_epochs, max_iters, epoch_length)
-            return
-        self._check_there_is_no_way_back(max_epochs, max_iters)
-        if not loaded and self._is_complete(max_epochs, max_iters):
-            self._begin(data, max_epochs, max_iters, epoch_length)
-            return
-        self._go_on(data, max_epochs, max_iters, epoch_length)
-
-    def _begin(
-        self,
-        data: Iterable[Any] | None,
-        max_epochs: int | None,
-        max_iters: int | None,
-        epoch_length: int | None,
-    ) -> None:
-        state = self.state
-        if data is None and epoch_length is None:
-            data = state.dataloader
-            if data is None:
-                raise ValueError("run() without data needs epoch_length")
-        state.dataloader = data
-        state.epoch_length = epoch_length or _length(data)
-        if state.epoch_length == 0:
-            raise ValueError("the data is empty: there is no batch to run on")
-        state.iteration = state.epoch = 0
-        state.times = dict.fromkeys(state.times, 0.0)
-        self._epoch_start, self._unfinished, self._interrupted = None, 0, False
-        self._stream = DataStream()
-        self._set_limits(max_epochs or (None if max_iters else 1), max_iters)
-
-    def _go_on(
-        self,
-        data: Iterable[Any] | None,
-        max_epochs: int | None,
-        max_iters: int | None,
-        epoch_length: int | None,
-    ) -> None:
-        state = self.state
-        if epoch_length is not None and state.epoch_length not in (None, epoch_length):
-            raise ValueError(
-                f"epoch_length is {state.epoch_length} in the run that goes on, not {epoch_length}"
-            )
-        state.dataloader = state.dataloader if data is None else data
-        state.epoch_length = state.epoch_length or epoch_length or _length(state.dataloader)
-        state.iteration -= self._unfinished
-        self._unfinished = 0
-        if max_epochs is not None or max_iters is not None:
-            self._set_limits(max_epochs, max_iters)
-
-    def _set_limits(self, max_epochs: int | None, max_iters: int | None) -> None:
-        state = self.state
-        state.max_epochs, state.max_iters = max_epochs, max_iters
-        if max_epochs is None and max_iters is not None and state.epoch_length is not None:
-            state.max_epochs = math.ceil(max_iters / state.epoch_length)
-
-    def _check_there_is_no_way_back(self, max_epochs: int | None, max_iters: int | None) -> None:
-        state = self.state
-        for name, limit, reached in (
-            ("max_epochs", max_epochs, state.epoch),
-            ("max_iters", max_iters, state.iteration - self._unfinished),
-        ):
-            if limit is not None and limit < reached:
-                raise ValueError(
-                    f"{name}={limit} is behind the {reached} the run has reached; to begin again, "
-                    "set engine.state.max_epochs = engine.state.max_iters = None first"
-                )
 
     # --- From event to event ----------------------------------------------
 
@@ -314,8 +185,8 @@ class Engine(Dispatcher):
         """
         state, stream, step = self.state, self._stream, self._process_function
         get_started, get_completed, started, completed = self._listeners_of_the_loop()
-        self._open_data()
-        self._stop_at = self._last_iteration()
+        stream.open(state.dataloader, state.iteration)
+        self._stop_at = self._last_iteration() if self._request is None else 0
         fetched = False
         try:
             while (iteration := state.iteration) < self._stop_at:
@@ -362,10 +233,6 @@ class Engine(Dispatcher):
             listeners[: len(fetching)] = [Listeners(None), Listeners(None)]
         return listeners
 
-    def _open_data(self) -> None:
-        data = self.state.dataloader
-        self._stream.open(data, self.state.iteration, _length(data))
-
     def _begin_pass(self) -> bool:
         """After the end of the data, begin it again; say whether the epoch goes on."""
         state = self.state
@@ -385,34 +252,6 @@ class Engine(Dispatcher):
         if done == 0:
             raise _Terminate
         return False
-
-    def _last_iteration(self) -> float:
-        state = self.state
-        if self._request is not None:
-            return 0
-        of_epoch = math.inf
-        if state.epoch_length is not None:
-            of_epoch = (self._epoch_start or 0) + state.epoch_length
-        return min(of_epoch, math.inf if state.max_iters is None else state.max_iters)
-
-    def _at_end_of_epoch(self) -> bool:
-        length, start = self.state.epoch_length, self._epoch_start
-        return length is not None and start is not None and self.state.iteration >= start + length
-
-    def _out_of_iterations(self, max_iters: int | None) -> bool:
-        return max_iters is not None and self.state.iteration - self._unfinished >= max_iters
-
-    def _is_complete(self, max_epochs: int | None = None, max_iters: int | None = None) -> bool:
-        """Say whether the run has reached its limits, or these."""
-        if max_epochs is None and max_iters is None:
-            max_epochs, max_iters = self.state.max_epochs, self.state.max_iters
-        if self._epoch_start is not None and self._at_end_of_epoch():
-            return False  # Its EPOCH_COMPLETED is still to come.
-        if self._out_of_iterations(max_iters):
-            return True
-        return (
-            self._epoch_start is None and max_epochs is not None and self.state.epoch >= max_epochs
-        )
 
     def _announce(self, event: Event) -> None:
         self._fire(self._listeners[event])
@@ -444,40 +283,3 @@ class _TerminateEpoch(_Leave):
 
 class _Interrupt(_Leave):
     pass
-
-
-def _length(data: Iterable[Any] | None) -> int | None:
-    try:
-        return len(data)  # type: ignore[arg-type]
-    except TypeError:  # Iterators, and loaders over iterable data sets, do not know it.
-        return None
-
-
-def _check_limits(max_epochs: int | None, max_iters: int | None, epoch_length: int | None) -> None:
-    if max_epochs is not None and max_iters is not None:
-        raise ValueError("give max_epochs or max_iters, not both")
-    limits = {"max_epochs": max_epochs, "max_iters": max_iters, "epoch_length": epoch_length}
-    for name, limit in limits.items():
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, not {limit!r}")
-
-
-def _derive_place(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Find out from the iteration, or the epoch, what a shorter state leaves unsaid."""
-    length = state_dict.get("epoch_length")
-    if {"iteration", "epoch", "epoch_start", "data"} <= state_dict.keys():
-        return {}
-    if length is None or not {"iteration", "epoch"} & state_dict.keys():
-        raise ValueError(
-            "an engine's state needs epoch_length, and iteration or epoch; "
-            f"this one has {', '.join(state_dict) or 'nothing'}"
-        )
-    iteration = state_dict.get("iteration", state_dict.get("epoch", 0) * length)
-    passes, inside = divmod(iteration, length)
-    start = iteration - inside
-    return {
-        "iteration": iteration,
-        "epoch": passes + (inside > 0),
-        "epoch_start": start if inside else None,
-        "data": {"passes": passes, "start": start},
-    }

@@ -26,11 +26,12 @@ class DataStream:
         self.iterator: Iterator[Any] | None = None
         self._data: Iterable[Any] | None = None
 
-    def open(self, data: Iterable[Any] | None, iteration: int, length: int | None) -> None:
+    def open(self, data: Iterable[Any] | None, iteration: int) -> None:
         """Make `iterator` give the batch that follows this iteration; an open one just goes on."""
         if self.iterator is not None and data is self._data:
             return
         self._data = data
+        length = length_of(data)
         if length is not None and iteration - self.start >= length:
             self._count_pass(iteration)
         self.iterator = self._iterate(skip=iteration - self.start)
@@ -91,3 +92,11 @@ class DataStream:
         if hasattr(data, "set_epoch"):
             data.set_epoch(self.passes)
         return itertools.islice(data, skip, None) if skip else iter(data)
+
+
+def length_of(data: Iterable[Any] | None) -> int | None:
+    """Return the number of batches, where the data knows it."""
+    try:
+        return len(data)  # type: ignore[arg-type]
+    except TypeError:  # Iterators, and loaders over iterable data sets, do not know it.
+        return None
