@@ -22,7 +22,7 @@ class Course(Dispatcher):
         self._epoch_start: int | None = None  # The iteration after which the open epoch began.
         self._unfinished = 0  # 1 when the last iteration was counted but its step did not return.
         self._interrupted = False  # The next run goes on where this one was interrupted.
-        self._loaded = False  # The state was loaded: when it is complete, it is not begun again.
+        self._goes_on = False  # The state was loaded or the run cut: it is not begun again.
 
     def state_dict(self) -> dict[str, Any]:
         """
@@ -47,7 +47,8 @@ class Course(Dispatcher):
         """
         Take up a state that `state_dict` returned; `run` then goes on from there.
 
-        A state with only `iteration` or `epoch`, and `epoch_length`, does as well.
+        A state with only `iteration` or `epoch`, and `epoch_length`, does as well;
+        unless it has limits, the next `run` must say how far to go.
 
         Raises:
             ValueError: The place cannot be told from it.
@@ -61,7 +62,7 @@ class Course(Dispatcher):
         self._stream.load_state_dict(saved["data"])
         self._unfinished = 0
         self._interrupted = False
-        self._loaded = True
+        self._goes_on = True
 
     def _prepare(
         self,
@@ -71,16 +72,14 @@ class Course(Dispatcher):
         epoch_length: int | None,
     ) -> None:
         _check_limits(max_epochs, max_iters, epoch_length)
-        loaded, self._loaded = self._loaded, False
-        state = self.state
-        if state.max_epochs is None and state.max_iters is None:
-            self._begin(data, max_epochs, max_iters, epoch_length)
-            return
-        self._check_there_is_no_way_back(max_epochs, max_iters)
-        if not loaded and self._is_complete(max_epochs, max_iters):
-            self._begin(data, max_epochs, max_iters, epoch_length)
-            return
-        self._go_on(data, max_epochs, max_iters, epoch_length)
+        if self.state.max_epochs is None and self.state.max_iters is None:
+            goes_on = False
+        else:
+            self._check_there_is_no_way_back(max_epochs, max_iters)
+            goes_on = self._goes_on or not self._is_complete(max_epochs, max_iters)
+        set_out = self._go_on if goes_on else self._begin
+        set_out(data, max_epochs, max_iters, epoch_length)
+        self._goes_on = False
 
     def _begin(
         self,
@@ -163,8 +162,8 @@ class Course(Dispatcher):
             max_epochs, max_iters = self.state.max_epochs, self.state.max_iters
         if self._epoch_start is not None and self._at_end_of_epoch():
             return False  # Its EPOCH_COMPLETED is still to come.
-        if self._out_of_iterations(max_iters):
-            return True
+        if max_iters is not None:  # Then `max_epochs` is an estimate: epochs may have ended early.
+            return self._out_of_iterations(max_iters)
         return (
             self._epoch_start is None and max_epochs is not None and self.state.epoch >= max_epochs
         )
@@ -192,9 +191,12 @@ def _derive_place(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     iteration = state_dict.get("iteration", state_dict.get("epoch", 0) * length)
     passes, inside = divmod(iteration, length)
     start = iteration - inside
+    epoch = passes + (inside > 0)
+    limited = any(state_dict.get(limit) for limit in ("max_epochs", "max_iters"))
     return {
         "iteration": iteration,
-        "epoch": passes + (inside > 0),
+        "epoch": epoch,
+        "max_epochs": None if limited else epoch,
         "epoch_start": start if inside else None,
         "data": {"passes": passes, "start": start},
     }

@@ -100,9 +100,10 @@ class Dispatcher:
         for event in event_names:
             if not isinstance(event, EventEnum | str):
                 raise TypeError(f"an event is a member of an EventEnum or a string, not {event!r}")
-            self._listeners.setdefault(event, Listeners(counters.get(event)))
-            if event in counters and counters[event] not in vars(self.state):
-                setattr(self.state, counters[event], 0)
+            listeners = self._listeners.setdefault(event, Listeners(None))
+            if event in counters:
+                listeners.counter = counters[event]
+                vars(self.state).setdefault(counters[event], 0)
 
     def fire_event(self, event_name: Event) -> None:
         """

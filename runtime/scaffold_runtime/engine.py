@@ -49,7 +49,7 @@ class Engine(Course):
         self._stop_at: float = 0  # The iteration after which the loop has to look up.
         self._request: type[_Leave] | None = None  # What terminate() and its like asked for.
         self._skip_completed = False
-        self._running = False
+        self._running = self._inside_epoch = False
 
     # --- Running ----------------------------------------------------------
 
@@ -92,17 +92,20 @@ class Engine(Course):
         try:
             self._run()
         except BaseException as error:
+            self._goes_on = True
             self._tell_of(error)
             raise
         finally:
-            self._running = False
+            self._running = self._inside_epoch = False
             self._request = None
         return self.state
 
     def set_data(self, data: Iterable[Any]) -> None:
         """Go on with other data from the next batch."""
         self.state.dataloader = data
-        self._stream.begin_pass(data, self.state.iteration - self._unfinished)
+        # The batch at hand, which is of the old data, is trained first.
+        at_hand = self._listeners[Events.GET_BATCH_COMPLETED].is_firing
+        self._stream.begin_pass(data, self.state.iteration + at_hand)
 
     # --- Leaving early ----------------------------------------------------
 
@@ -118,7 +121,7 @@ class Engine(Course):
 
     def terminate_epoch(self) -> None:
         """End the epoch after the event or iteration under way; the next begins the data anew."""
-        if self._epoch_start is not None and self._request is None:
+        if self._inside_epoch and self._request is None:
             self._ask_to(_TerminateEpoch)
 
     def interrupt(self) -> None:
@@ -143,12 +146,13 @@ class Engine(Course):
             while not self._is_complete():
                 self._run_epoch()
         except _Interrupt:
-            self._interrupted = True
+            self._interrupted = self._goes_on = True
             self.fire_event(Events.INTERRUPT)
             return
         except _Terminate:
             self.fire_event(Events.TERMINATE)
         else:
+            self._interrupted = False
             self._stream.close()
         self.state.times["COMPLETED"] = perf_counter() - begun
         if not self._skip_completed:
@@ -161,17 +165,18 @@ class Engine(Course):
         if self._epoch_start is None:
             state.epoch += 1
             self._epoch_start = state.iteration
+        announced, self._interrupted = self._interrupted and not opening, False
+        self._inside_epoch = True
         try:
-            if opening or not self._interrupted:
+            if not announced:
                 self._announce(Events.EPOCH_STARTED)
-            self._interrupted = False
             self._run_iterations()
         except _TerminateEpoch:
-            self._request, self._unfinished = None, 0
+            self._request, self._unfinished, self._inside_epoch = None, 0, False
             self._stream.leave_pass(state.iteration)
             done = state.iteration - self._epoch_start
             self._listeners[Events.TERMINATE_SINGLE_EPOCH].fire(self, iter_counter=done)
-        self._epoch_start = None
+        self._epoch_start, self._inside_epoch = None, False
         state.times["EPOCH_COMPLETED"] = perf_counter() - begun
         self._announce(Events.EPOCH_COMPLETED)
 
@@ -237,9 +242,9 @@ class Engine(Course):
         """After the end of the data, begin it again; say whether the epoch goes on."""
         state = self.state
         done = state.iteration - (self._epoch_start or 0)
-        if state.epoch_length is None:
-            if done == 0:
-                raise ValueError("the data is empty: there is no batch to run on")
+        if state.iteration == 0:
+            raise ValueError("the data is empty: there is no batch to run on")
+        if state.epoch_length is None and done > 0:
             state.epoch_length = done
             self._set_limits(None if state.max_iters else state.max_epochs, state.max_iters)
             return False
@@ -262,7 +267,9 @@ class Engine(Course):
 
     def _tell_of(self, error: BaseException) -> None:
         """Run all handlers of `EXCEPTION_RAISED`, also when one of them fails."""
-        for handler in list(self._listeners[Events.EXCEPTION_RAISED].handlers):
+        for handler in self._listeners[Events.EXCEPTION_RAISED].handlers:
+            if handler.removed:
+                continue
             try:
                 handler(self, error)
             except Exception as another:

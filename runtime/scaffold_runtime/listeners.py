@@ -35,6 +35,11 @@ class Listeners:
         self.due: float = NEVER
         self._firing = 0
 
+    @property
+    def is_firing(self) -> bool:
+        """Whether the handlers are being called right now."""
+        return self._firing > 0
+
     def add(self, handler: Handler) -> None:
         """Append a handler; one that is added while the event fires runs in that firing."""
         self.handlers.append(handler)

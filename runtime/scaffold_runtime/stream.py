@@ -31,6 +31,8 @@ class DataStream:
         if self.iterator is not None and data is self._data:
             return
         self._data = data
+        # Larger when other data was set while a batch of the old was unfinished.
+        self.start = min(self.start, iteration)
         length = length_of(data)
         if length is not None and iteration - self.start >= length:
             self._count_pass(iteration)
@@ -55,14 +57,22 @@ class DataStream:
     def has_more(self) -> bool:
         """Say whether there is a next batch, by drawing it and putting it back."""
         assert self.iterator is not None
-        for batch in self.iterator:
-            self.put_back(batch)
-            return True
+        try:
+            for batch in self.iterator:
+                self.put_back(batch)
+                return True
+        except BaseException:
+            self.drop()
+            raise
         return False
 
     def drop(self) -> None:
-        """Forget an iterator that failed; the next `open` makes one for the same position."""
-        self.iterator = None
+        """
+        Forget an iterator that failed; the next `open` makes one for the same position.
+
+        Data that is an iterator itself stands there already.
+        """
+        self.iterator = self._data if isinstance(self._data, Iterator) else None
 
     def close(self) -> None:
         """Let go of the iterator and whatever it holds, worker processes for example."""
