@@ -28,16 +28,22 @@ class Trained(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def python() -> Python:
-    """Run programs with this environment's Python, without its other settings, on one thread."""
+def surroundings() -> dict[str, str]:
+    """Environment variables without Python's own, and one thread: with another number of
+    threads, sums are rounded otherwise."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    clean["OMP_NUM_THREADS"] = "1"
+    return clean | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def python(surroundings: dict[str, str]) -> Python:
+    """Run a project's programs."""
 
     def run(project: Path, *arguments: str) -> Ended:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=project,
-            env=clean,
+            env=surroundings,
             capture_output=True,
             encoding="utf-8",
             check=False,

@@ -129,12 +129,14 @@ def test_what_cannot_be_predicted_is_refused(
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_weights(supervised: Path, python: Python) -> None:
-    """Kill -9 after the second epoch, resume, and every weight equals those of a run left alone."""
+def test_a_killed_run_goes_on_to_the_same_weights(
+    supervised: Path, python: Python, surroundings: dict[str, str]
+) -> None:
+    """Kill -9 around its second checkpoint, resume, and every weight is as if nothing had been."""
     settings = ("--width", "8", "--max-epochs", "6")
     python(supervised, "train.py", "--run", "unbroken", *settings)
 
-    kill_after_epoch(2, supervised, "--run", "killed", *settings)
+    kill_after_epoch(2, supervised, surroundings, "--run", "killed", *settings)
     resumed = python(supervised, "train.py", "--run", "killed", "--resume")
 
     assert resumed.returncode == 0, resumed.stderr
@@ -144,13 +146,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(supervised: Path, python: Pyth
 
 @pytest.mark.slow
 def test_metrics_after_a_resume_are_those_of_an_unbroken_run(
-    supervised: Path, python: Python
+    supervised: Path, python: Python, surroundings: dict[str, str]
 ) -> None:
     """No line of `metrics.jsonl` is missing or written twice."""
     settings = ("--width", "8", "--max-epochs", "5")
     python(supervised, "train.py", "--run", "unbroken", *settings)
 
-    kill_after_epoch(2, supervised, "--run", "killed", *settings)
+    kill_after_epoch(2, supervised, surroundings, "--run", "killed", *settings)
     python(supervised, "train.py", "--run", "killed", "--resume")
 
     ours, theirs = (
@@ -225,19 +227,22 @@ def test_a_progress_bar_is_not_broken_by_lines(supervised: Path) -> None:
     assert all(re.fullmatch(r"epoch \d/3  \|  train .*accuracy [0-9.]+", row) for row in epochs)
 
 
-def kill_after_epoch(epoch: int, project: Path, *arguments: str) -> None:
+def kill_after_epoch(
+    epoch: int, project: Path, surroundings: dict[str, str], *arguments: str
+) -> None:
     """Start a run and kill it with SIGKILL as soon as it says that an epoch is over."""
     process = subprocess.Popen(
         [sys.executable, "-u", "train.py", *arguments],
         cwd=project,
+        env=surroundings,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith(f"epoch {epoch + 1}/"):
+        if line.startswith(f"epoch {epoch}/"):
             break
-    time.sleep(0.02)  # Into the next epoch, or its checkpoint.
+    time.sleep(0.02)  # Into its checkpoint, or the next epoch.
     process.send_signal(signal.SIGKILL)
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
