@@ -54,6 +54,8 @@ class BestCheckpoint:
             raise ValueError(f"n_saved must be at least 1, not {n_saved}")
         if mode not in ("max", "min"):
             raise ValueError(f"mode must be 'max' or 'min', not {mode!r}")
+        if {"/", "\\"} & set(score_name + model_name):
+            raise ValueError(f"{score_name!r} and {model_name!r} go into a file's name: no slashes")
         self._folder = Path(save_path)
         self._parts = dict(to_save)
         self._trainer = trainer
@@ -82,6 +84,8 @@ class BestCheckpoint:
             f"best_{self._model_name}_{self._score_name}={score:.4f}"
             f"_iteration={self._trainer.state.iteration}.pt"
         )
+        if any(kept == name and self._is_better(old, score) for old, kept in self._kept):
+            return False  # Two scores of one iteration that look alike: the better one stays.
         parts = {part_name: part.state_dict() for part_name, part in self._parts.items()}
         rank = self._sign * score
         write_checkpoint(self._folder / name, {"parts": parts, "rank": rank})
@@ -119,7 +123,10 @@ class BestCheckpoint:
     def _is_among_the_best(self, score: float) -> bool:
         if len(self._kept) < self._n_saved:
             return True
-        return self._sign * score > self._sign * self._kept[-1][0]
+        return self._is_better(score, self._kept[-1][0])
+
+    def _is_better(self, score: float, other: float) -> bool:
+        return self._sign * score > self._sign * other
 
     def _keep(self, score: float, name: str) -> None:
         others = [kept for kept in self._kept if kept[1] != name]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from scaffold_runtime.errors import CheckpointError, NothingSavedError
-from scaffold_runtime.files import flush_folder, remove_leftovers, write_whole
+from scaffold_runtime.files import remove_leftovers, write_whole
 from scaffold_runtime.seeding import random_state, set_random_state
 
 logger = logging.getLogger(__name__)
@@ -72,6 +71,7 @@ class Checkpoint:
         self._paths = [
             self._folder / (f"last-{age}.pt" if age else "last.pt") for age in range(n_saved)
         ]
+        self._damaged: set[Path] = set()
 
     def __call__(self) -> None:
         """Save, as a handler."""
@@ -88,15 +88,9 @@ class Checkpoint:
             "parts": {name: part.state_dict() for name, part in self._parts.items()},
             "random_state": random_state(),
         }
-        newest = self._paths[0]
-        incoming = self._folder / ".incoming.pt"
-        write_checkpoint(incoming, content)
-        for older, newer in zip(self._paths[:0:-1], self._paths[-2::-1], strict=True):
-            if newer.exists():
-                newer.replace(older)
-        incoming.replace(newest)
-        flush_folder(self._folder)
-        return newest
+        write_checkpoint(self._paths[0], content, make_room=self._age_the_others)
+        self._damaged.clear()
+        return self._paths[0]
 
     def restore(self) -> Path:
         """
@@ -120,6 +114,12 @@ class Checkpoint:
         set_random_state(content["random_state"])
         return path
 
+    def _age_the_others(self) -> None:
+        for older, newer in zip(self._paths[:0:-1], self._paths[-2::-1], strict=True):
+            # A damaged one must not take the place of the good one before it.
+            if newer.exists() and newer not in self._damaged:
+                newer.replace(older)
+
     def _newest_good_file(self) -> tuple[Path, dict[str, Any]]:
         existing = [path for path in self._paths if path.exists()]
         if not existing:
@@ -128,21 +128,25 @@ class Checkpoint:
             try:
                 return path, read_checkpoint(path)
             except CheckpointError as error:
+                self._damaged.add(path)
                 logger.warning("%s; going back to the one before it", error)
         raise CheckpointError(f"no checkpoint in {self._folder} is good: {existing}")
 
 
-def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+def write_checkpoint(
+    path: Path, content: Mapping[str, Any], make_room: Callable[[], None] = lambda: None
+) -> None:
     """
     Write tensors and plain values, followed by a digest of the bytes.
 
     The digest stands behind the end of the archive, where `torch.load` does not
-    look, so the file can also be read without this module.
+    look, so the file can also be read without this module. `make_room` is called
+    when all of it is on disk, just before it gets its name.
     """
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
     archive = buffer.getvalue()
-    write_whole(path, archive + hashlib.sha256(archive).digest())
+    write_whole(path, archive + hashlib.sha256(archive).digest(), make_room)
 
 
 def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
@@ -158,12 +162,12 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
     if hashlib.sha256(archive).digest() != digest:
         raise CheckpointError(f"{path} is damaged: its bytes do not match its digest")
     try:
-        loaded: dict[str, Any] = torch.load(
-            io.BytesIO(archive), map_location=device, weights_only=True
-        )
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        loaded: Any = torch.load(io.BytesIO(archive), map_location=device, weights_only=True)
+    except Exception as error:  # Whatever a strange file makes torch trip over.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} is no checkpoint of ours: {reason}") from None
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"{path} is no checkpoint of ours: it holds no dictionary")
     return loaded
 
 
@@ -175,7 +179,7 @@ def load_parts(path: Path, content: Mapping[str, Any], parts: Mapping[str, State
         CheckpointError: It holds other parts, or they do not fit; the message
             names the differences.
     """
-    saved = content["parts"]
+    saved = content.get("parts", {})
     if saved.keys() != parts.keys():
         raise CheckpointError(
             f"{path} does not fit: only in the file: {_missing(saved, parts)}; "
@@ -184,7 +188,7 @@ def load_parts(path: Path, content: Mapping[str, Any], parts: Mapping[str, State
     for name, part in parts.items():
         try:
             part.load_state_dict(saved[name])
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reasons = [line.strip() for line in str(error).splitlines() if line.strip()]
             message = f"{path} does not fit the {name} here: {' '.join(reasons[:3])}"
             raise CheckpointError(message) from None

@@ -123,10 +123,11 @@ class _Order:
         return -(-self._samples // self._batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # Chosen now, not with the first batch: until then another place may be sought.
         indices = self._indices()[self.first * self._batch_size :]
         self.first = 0
-        for start in range(0, len(indices), self._batch_size):
-            yield indices[start : start + self._batch_size].tolist()
+        starts = range(0, len(indices), self._batch_size)
+        return (indices[start : start + self._batch_size].tolist() for start in starts)
 
     def _indices(self) -> Tensor:
         if not self._shuffle:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, make_room: Callable[[], None] = lambda: None) -> None:
     """
     Write a file so that a crash or a power cut leaves the old one or the new one.
 
     Missing parent folders are made.
+
+    Args:
+        path: Where it goes.
+        content: What is in it.
+        make_room: Called when all of it is on disk, just before it gets its name.
 
     Raises:
         OSError: It could not be written; the old file is as it was.
@@ -25,6 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private.
+        make_room()
         # Only after the flush: the name must never point to half of a file.
         temporary.replace(path)
     except BaseException:

@@ -100,6 +100,8 @@ def start_run(settings: RunSettings) -> Run:
 
 
 def _check_folder(run: Run, settings: RunSettings) -> None:
+    if run.folder.exists() and not run.folder.is_dir():
+        raise UserError(f"{run.folder} is a file; choose another name with --run")
     exists = run.folder.exists() and any(run.folder.iterdir())
     if settings.resume or settings.evaluate:
         verb = "resume" if settings.resume else "evaluate"

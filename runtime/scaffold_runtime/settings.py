@@ -162,13 +162,21 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _tokens(settings_class: type[Any], file: Path, name: str, value: Any) -> Iterator[str]:
     option = name.replace("_", "-")
-    if typing.get_type_hints(settings_class)[name] is bool:
+    hint = typing.get_type_hints(settings_class)[name]
+    if hint is bool:
         if not isinstance(value, bool):
             raise UserError(f"{file}: {name} must be true or false, not {value!r}")
         yield f"--{option}" if value else f"--no-{option}"
         return
-    yield f"--{option}"
-    yield from map(str, value if isinstance(value, list) else [value])
+    # As an option each of these would be a text like any other.
+    misplaced = isinstance(value, bool | dict) or (value is None and hint is str)
+    if misplaced or (isinstance(value, list) and typing.get_origin(hint) not in (list, tuple)):
+        raise UserError(f"{file}: {name} cannot be {value!r}")
+    if isinstance(value, list):
+        yield f"--{option}"
+        yield from map(str, value)
+    else:
+        yield f"--{option}={value}"  # One token: a value may look like an option.
 
 
 def _own_config(settings: Any) -> Path | None:

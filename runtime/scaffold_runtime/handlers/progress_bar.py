@@ -35,8 +35,9 @@ class ProgressBar:
         """Follow an engine, with these of its `state.metrics`."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._open)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance, metric_names)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._close)
-        engine.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, self._close)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._draw, metric_names)
+        endings = Events.EPOCH_COMPLETED | Events.TERMINATE | Events.COMPLETED
+        engine.add_event_handler(endings | Events.EXCEPTION_RAISED, self._close)
 
     @staticmethod
     def log_message(message: str) -> None:
@@ -59,9 +60,13 @@ class ProgressBar:
 
     def _advance(self, engine: Engine, metric_names: Sequence[str]) -> None:
         now = perf_counter()
-        if now < self._next_refresh or self._bar is None:
+        if now >= self._next_refresh:
+            self._next_refresh = now + self._refresh_every
+            self._draw(engine, metric_names)
+
+    def _draw(self, engine: Engine, metric_names: Sequence[str]) -> None:
+        if self._bar is None or self._bar.disable:
             return
-        self._next_refresh = now + self._refresh_every
         state = engine.state
         self._bar.n = state.iteration - self._first
         shown = {name: state.metrics[name] for name in metric_names if name in state.metrics}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -22,8 +23,8 @@ class TerminateOnNan:
     Attach it to `ITERATION_COMPLETED`. A tensor's value is not read in each
     iteration, which would wait for the device: what is seen is added up on the
     device, times zero, which only NaN and infinity survive, and read every
-    `check_every` iterations and in the last of an epoch. So the end may come that
-    many iterations late, and never not at all.
+    `check_every` iterations and in the last of an epoch and of the run, where their
+    lengths are known. So the end may come that many iterations late.
 
     >>> from scaffold_runtime import Events
     >>> engine = Engine(lambda engine, batch: batch)
@@ -75,17 +76,18 @@ class TerminateOnNan:
 
     def _is_time_to_look(self, engine: Engine) -> bool:
         state = engine.state
-        if state.iteration % self._check_every == 0:
+        if state.iteration % self._check_every == 0 or state.iteration == state.max_iters:
             return True
         return state.epoch_length is not None and state.iteration % state.epoch_length == 0
 
 
-def _numbers(output: Any) -> Iterator[Tensor | float]:
-    if isinstance(output, Tensor | float | int):
-        yield output
+def _numbers(output: Any) -> Iterator[Tensor | Real]:
+    if isinstance(output, Tensor | Real):
+        if not isinstance(output, Integral):
+            yield output
     elif isinstance(output, Mapping):
         for value in output.values():
             yield from _numbers(value)
-    elif isinstance(output, Iterable) and not isinstance(output, str | bytes):
+    elif isinstance(output, Iterable) and not isinstance(output, str | bytes | Iterator):
         for value in output:
             yield from _numbers(value)

@@ -78,6 +78,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value.tolist()
-    if isinstance(value, list):
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -18,7 +18,7 @@ class Accuracy(Metric):
 
     - classes: scores `(N, C, ...)`, of which the largest counts, and class
       indices `(N, ...)`;
-    - binary: 0 or 1 in both, of equal shape `(N, ...)`;
+    - binary: 0 or 1 in both, of equal shape `(N, ...)`, or predictions `(N, 1, ...)`;
     - several labels (`is_multilabel`): 0 or 1 in both, of equal shape
       `(N, C, ...)`; a sample is right when all its C labels are.
 
@@ -58,12 +58,15 @@ class Accuracy(Metric):
         return float(self._correct) / self._count
 
     def _compare(self, y_pred: Tensor, y: Tensor) -> Tensor:
+        if y_pred.ndim == y.ndim + 1 and y_pred.shape[1] == 1 and not self._is_multilabel:
+            y_pred = y_pred.squeeze(1)  # The largest of one score would always be class 0.
+        if self._is_multilabel and y.ndim < 2:
+            raise ValueError(f"labels of shape {tuple(y.shape)} are not (N, C, ...)")
         if y_pred.shape == y.shape:
             right = y_pred == y
             return right.movedim(1, -1).flatten(0, -2).all(-1) if self._is_multilabel else right
-        if y_pred.ndim == y.ndim + 1 and y_pred.shape[:1] + y_pred.shape[2:] == y.shape:
-            if self._is_multilabel:
-                raise ValueError(f"labels of shape {tuple(y.shape)} are not (N, C, ...)")
+        has_scores = y_pred.ndim == y.ndim + 1 and not self._is_multilabel
+        if has_scores and y_pred.shape[:1] + y_pred.shape[2:] == y.shape:
             return y_pred.argmax(dim=1) == y
         raise ValueError(
             f"predictions of shape {tuple(y_pred.shape)} do not fit targets of {tuple(y.shape)}: "

@@ -71,9 +71,13 @@ class RunningAverage(Metric):
         self.update(self._src.compute())
 
     def update(self, output: Any) -> None:
-        value = output.detach() if isinstance(output, Tensor) else output
+        value = output
+        if isinstance(output, Tensor):
+            value = output.detach()
+            value = value if value.is_floating_point() else value.float()
         if self._value is None:
-            self._value = value
+            # A step may write its next output into the same tensor.
+            self._value = value.clone() if isinstance(value, Tensor) else value
         elif isinstance(value, Tensor):
             self._value = torch.lerp(value, self._value, self._alpha)
         else:
