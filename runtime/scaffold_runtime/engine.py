@@ -271,7 +271,7 @@ class Engine(Course):
             if handler.removed:
                 continue
             try:
-                handler(self, error)
+                handler.call(self, error)
             except Exception as another:
                 logger.warning("a handler of EXCEPTION_RAISED failed itself: %r", another)
 

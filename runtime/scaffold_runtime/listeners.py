@@ -27,13 +27,14 @@ class Listeners:
     handlers that are not due. It is found anew whenever the event fires.
     """
 
-    __slots__ = ("__weakref__", "_firing", "counter", "due", "handlers")
+    __slots__ = ("__weakref__", "_firing", "_removed", "counter", "due", "handlers")
 
     def __init__(self, counter: str | None) -> None:
         self.counter = counter  # The attribute of the state that counts the event, if there is one.
         self.handlers: list[Handler] = []
         self.due: float = NEVER
         self._firing = 0
+        self._removed = False  # Whether the list holds handlers that were removed while it fired.
 
     @property
     def is_firing(self) -> bool:
@@ -47,7 +48,7 @@ class Listeners:
 
     def discard(self, handler: Handler) -> None:
         """Remove a handler, also from a firing under way; harmless when it is gone."""
-        handler.removed = True
+        handler.removed = self._removed = True
         self._forget_removed()
 
     def fire(self, engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
@@ -56,16 +57,28 @@ class Listeners:
         self._firing += 1
         try:
             for handler in self.handlers:
-                if not handler.removed and handler.is_due(engine, count):
-                    handler(engine, *event_args, **event_kwargs)
+                if not handler.removed and (
+                    handler.filter is None or handler.filter(engine, count)
+                ):
+                    handler.call(engine, *event_args, **event_kwargs)
         finally:
             self._firing -= 1
-            self._forget_removed()
-        self.due = min((handler.next_after(count) for handler in self.handlers), default=NEVER)
+            if self._removed:
+                self._forget_removed()
+        self.due = self._next_after(count)
+
+    def _next_after(self, count: int) -> float:
+        due = NEVER
+        for handler in self.handlers:
+            if handler.filter is None:
+                return ALWAYS
+            due = min(due, handler.filter.next_after(count))
+        return due
 
     def _forget_removed(self) -> None:
         if not self._firing:  # A firing walks the list, which must stay the same one until its end.
             self.handlers = [handler for handler in self.handlers if not handler.removed]
+            self._removed = False
 
 
 class Handler:
@@ -74,6 +87,7 @@ class Handler:
     __slots__ = (
         "__weakref__",
         "args",
+        "call",
         "filter",
         "function",
         "kwargs",
@@ -112,22 +126,19 @@ class Handler:
             if accepts(
                 function, *self._arguments(None, event_args), **self._keywords(event_kwargs)
             ):
+                # Most handlers take the engine and nothing else: no detour for them.
+                plain = self.takes_engine and not args and not self.kwargs and not event_args
+                self.call: Callable[..., Any] = (
+                    function if plain and not event_kwargs else self._call
+                )
                 return
         raise ValueError(
             f"{_describe(function)} cannot handle {event}: besides the engine, which it may leave "
             f"out, it is called with {args} and {self.kwargs}"
         )
 
-    def __call__(self, engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
+    def _call(self, engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
         self.function(*self._arguments(engine, event_args), **self._keywords(event_kwargs))
-
-    def is_due(self, engine: Engine, count: int) -> bool:
-        """Say whether this occurrence of the event is one the handler wants."""
-        return self.filter is None or self.filter(engine, count)
-
-    def next_after(self, count: int) -> float:
-        """Return the first count after this one at which the handler may be due."""
-        return ALWAYS if self.filter is None else self.filter.next_after(count)
 
     def _arguments(self, engine: Engine | None, event_args: tuple[Any, ...]) -> tuple[Any, ...]:
         first = (engine,) if self.takes_engine else ()
