@@ -22,13 +22,15 @@ class Course(Dispatcher):
         self._epoch_start: int | None = None  # The iteration after which the open epoch began.
         self._unfinished = 0  # 1 when the last iteration was counted but its step did not return.
         self._interrupted = False  # The next run goes on where this one was interrupted.
+        self.is_resuming = False  # While (EPOCH_)STARTED is fired for what was under way before.
         self._goes_on = False  # The state was loaded or the run cut: it is not begun again.
 
     def state_dict(self) -> dict[str, Any]:
         """
         Return where the run stands, as plain values: the last iteration that was
-        finished, the place in the epoch and in the data, the limits, the seed, and
-        the attributes of the state that `state_dict_user_keys` lists.
+        finished, the place in the epoch and in the data, the limits, the seed, the
+        attributes of the state that `state_dict_user_keys` lists, and the state of
+        what is attached: metrics, schedulers, loggers and the like.
         """
         state = self.state
         return {
@@ -40,6 +42,7 @@ class Course(Dispatcher):
             "seed": state.seed,
             "epoch_start": self._epoch_start,
             "data": self._stream.state_dict(),
+            "attached": {name: part.state_dict() for name, part in self._attached().items()},
             **{key: getattr(state, key) for key in self.state_dict_user_keys},
         }
 
@@ -51,9 +54,11 @@ class Course(Dispatcher):
         unless it has limits, the next `run` must say how far to go.
 
         Raises:
-            ValueError: The place cannot be told from it.
+            ValueError: The place cannot be told from it, or other things are
+                attached here than were when it was saved.
         """
         saved = {**_derive_place(state_dict), **state_dict}
+        self._load_attached(saved.get("attached"))
         for key in ("iteration", "epoch", "epoch_length", "max_epochs", "max_iters", "seed"):
             setattr(self.state, key, saved.get(key))
         for key in self.state_dict_user_keys:
@@ -63,6 +68,16 @@ class Course(Dispatcher):
         self._unfinished = 0
         self._interrupted = False
         self._goes_on = True
+
+    def _load_attached(self, saved: Mapping[str, Any] | None) -> None:
+        if saved is None:  # A shorter state: what is attached begins anew.
+            return
+        attached = self._attached()
+        if differing := sorted(saved.keys() ^ attached.keys()):
+            here = ", ".join(attached) or "nothing"
+            raise ValueError(f"attached here: {here}; not in both: {', '.join(differing)}")
+        for name, part in attached.items():
+            part.load_state_dict(saved[name])
 
     def _prepare(
         self,

@@ -114,6 +114,26 @@ class Dispatcher:
         """
         self._listeners_of(event_name).fire(self)  # type: ignore[arg-type]
 
+    def _attached(self) -> dict[str, Any]:
+        """
+        Name everything attached that has a state of its own, each once.
+
+        That is what the handlers are methods of, or are themselves: metrics,
+        schedulers, loggers, early stopping. Models and engines are saved as parts.
+        """
+        found: dict[int, Any] = {}
+        for listeners in self._listeners.values():
+            for handler in listeners.handlers:
+                owner = getattr(handler.function, "__self__", handler.function)
+                if _has_state(owner):
+                    found[id(owner)] = owner
+        named: dict[str, Any] = {}
+        for owner in found.values():
+            kind = type(owner).__name__
+            number = sum(name.partition("-")[0] == kind for name in named) + 1
+            named[kind if number == 1 else f"{kind}-{number}"] = owner
+        return named
+
     def _attach(
         self, event: Any, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Listeners, Handler]:
@@ -147,3 +167,9 @@ class Dispatcher:
         except (KeyError, TypeError):
             known = ", ".join(str(event) for event in self._listeners)
             raise ValueError(f"no event {event!r} here; there are {known}") from None
+
+
+def _has_state(owner: Any) -> bool:
+    if isinstance(owner, Dispatcher | type) or hasattr(owner, "parameters"):
+        return False
+    return hasattr(owner, "state_dict") and hasattr(owner, "load_state_dict")

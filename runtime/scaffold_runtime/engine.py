@@ -142,6 +142,7 @@ class Engine(Course):
         begun = perf_counter()
         try:
             if not self._interrupted:
+                self.is_resuming = self.state.iteration > 0
                 self._announce(Events.STARTED)
             while not self._is_complete():
                 self._run_epoch()
@@ -168,8 +169,10 @@ class Engine(Course):
         announced, self._interrupted = self._interrupted and not opening, False
         self._inside_epoch = True
         try:
+            self.is_resuming = not opening
             if not announced:
                 self._announce(Events.EPOCH_STARTED)
+            self.is_resuming = False
             self._run_iterations()
         except _TerminateEpoch:
             self._request, self._unfinished, self._inside_epoch = None, 0, False
