@@ -120,9 +120,7 @@ def mlp() -> tuple[Any, Any, list[Any]]:
     layers = [torch.nn.Linear(INPUTS, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, CLASSES)]
     model = torch.nn.Sequential(*layers)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    batches = [
-        (torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))) for _ in range(EPOCH)
-    ]
+    batches = [(torch.randn(BATCH, INPUTS), torch.randint(CLASSES, (BATCH,))) for _ in range(EPOCH)]
     return model, optimizer, batches
 
 
@@ -182,7 +180,7 @@ def ignite_mlp() -> Callable[[], None]:
     engine = Engine(lambda engine, batch: train_step(model, optimizer, batch).item())
     RunningAverage(output_transform=lambda loss: loss).attach(engine, "loss")
     ProgressBar(file=quiet()).attach(engine, ["loss"])
-    log = Path(folder, "metrics.jsonl").open("a")
+    log = Path(folder, "metrics.jsonl").open("a")  # noqa: SIM115
 
     @engine.on(Events.ITERATION_COMPLETED(every=50))
     def write(engine: Any) -> None:
@@ -233,6 +231,7 @@ def scores_and_labels() -> list[Any]:
 
 def scaffold_evaluate() -> Callable[[], None]:
     import torch.nn.functional as F
+
     from scaffold_runtime import Engine
     from scaffold_runtime.metrics import Accuracy, ConfusionMatrix, Loss
 

@@ -17,7 +17,7 @@ MISTAKE = 2  # The exit status of whatever the user can put right.
 
 app = typer.Typer(
     name="scaffold",
-    help="Start, and keep current, a PyTorch training project you own.",
+    help="Start a PyTorch training project you own.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -59,7 +59,7 @@ def _scaffold(
         ),
     ] = False,
 ) -> None:
-    """Start, and keep current, a PyTorch training project you own."""
+    """Start a PyTorch training project you own."""
 
 
 @app.command()

@@ -12,6 +12,7 @@ from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserError
 from scaffold_runtime.events import EventEnum, Events, EventsList
 from scaffold_runtime.handlers import EarlyStopping, ProgressBar, TerminateOnNan
+from scaffold_runtime.launch import launch
 from scaffold_runtime.listeners import RemovableEventHandle
 from scaffold_runtime.loggers import JsonLinesLogger, read_json_lines
 from scaffold_runtime.metrics import (
@@ -28,10 +29,10 @@ from scaffold_runtime.metrics import (
     SingleEpochRunningBatchWise,
 )
 from scaffold_runtime.report import report_classification, write_report
-from scaffold_runtime.run_folder import Run, start_run
+from scaffold_runtime.run_folder import Run, find_run, start_run
 from scaffold_runtime.schedules import cosine_with_warm_up
 from scaffold_runtime.seeding import derive_seed, random_state, seed_everything, set_random_state
-from scaffold_runtime.settings import launch, parse_settings, plain_settings
+from scaffold_runtime.settings import parse_settings, plain_settings
 from scaffold_runtime.state import State
 from scaffold_runtime.trainers import (
     create_supervised_evaluator,
@@ -77,6 +78,7 @@ __all__ = [
     "create_supervised_evaluator",
     "create_supervised_trainer",
     "derive_seed",
+    "find_run",
     "launch",
     "load_parts",
     "parse_settings",

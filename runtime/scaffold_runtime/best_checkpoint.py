@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any, Literal
 
 from scaffold_runtime.checkpoint import Stateful, load_parts, read_checkpoint, write_checkpoint
 from scaffold_runtime.engine import Engine
-from scaffold_runtime.errors import NothingSavedError
+from scaffold_runtime.errors import CheckpointError, NothingSavedError
+
+logger = logging.getLogger(__name__)
 
 
 class BestCheckpoint:
@@ -144,12 +147,17 @@ def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
         The path of the file.
 
     Raises:
-        NothingSavedError: There is none.
-        CheckpointError: One is damaged, or does not fit.
+        NothingSavedError: There is none that can be read.
+        CheckpointError: It does not fit.
     """
-    found = [(path, read_checkpoint(path)) for path in sorted(Path(folder).glob("best_*.pt"))]
+    found = []
+    for file in sorted(Path(folder).glob("best_*.pt")):
+        try:
+            found.append((file, read_checkpoint(file)))
+        except CheckpointError as error:
+            logger.warning("%s; it is passed over", error)
     if not found:
-        raise NothingSavedError(f"there is no best checkpoint in {folder}")
+        raise NothingSavedError(f"there is no good best checkpoint in {folder}")
     path, content = max(found, key=lambda pair: pair[1]["rank"])
     load_parts(path, content, parts)
     return path

@@ -129,8 +129,11 @@ class Checkpoint:
                 return path, read_checkpoint(path)
             except CheckpointError as error:
                 self._damaged.add(path)
-                logger.warning("%s; going back to the one before it", error)
-        raise CheckpointError(f"no checkpoint in {self._folder} is good: {existing}")
+                logger.warning("%s; it is passed over", error)
+        raise CheckpointError(
+            f"none of {', '.join(path.name for path in existing)} in {self._folder} is good; "
+            "begin again, or put an older copy back"
+        )
 
 
 def write_checkpoint(

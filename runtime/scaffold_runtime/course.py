@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scaffold_runtime.dispatcher import Dispatcher
+from scaffold_runtime.errors import LimitError
 from scaffold_runtime.state import State
 from scaffold_runtime.stream import DataStream, length_of
 
@@ -150,9 +151,8 @@ class Course(Dispatcher):
             ("max_iters", max_iters, state.iteration - self._unfinished),
         ):
             if limit is not None and limit < reached:
-                raise ValueError(
-                    f"{name}={limit} is behind the {reached} the run has reached; to begin again, "
-                    "set engine.state.max_epochs = engine.state.max_iters = None first"
+                raise LimitError(
+                    f"{name} is {limit}, but the run has reached {reached}; give at least that"
                 )
 
     # --- Where the run stands ---------------------------------------------

@@ -67,7 +67,7 @@ class Engine(Course):
         that was terminated, interrupted, stopped by an exception, or whose state
         was loaded, goes on with the batch after the last that was finished. A
         complete one goes on when `max_epochs` or `max_iters` says there is more.
-        (To begin again all the same, set `engine.state.max_epochs = None`.)
+        (To begin again all the same, set `max_epochs` and `max_iters` of the state to None.)
 
         Args:
             data: What to iterate over. None goes on with the data at hand, or

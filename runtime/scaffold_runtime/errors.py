@@ -5,6 +5,10 @@ class UserError(Exception):
     """A mistake of the person at the keyboard; shown as one line, without a traceback."""
 
 
+class LimitError(UserError, ValueError):
+    """A run is to end before where it stands."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that is damaged, or does not fit what it should be loaded into."""
 

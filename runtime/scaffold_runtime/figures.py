@@ -24,7 +24,8 @@ def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
         logged = [line for line in lines if line.get(name) is not None]
         for split in dict.fromkeys(line["split"] for line in logged):
             points = [(line["iteration"], line[name]) for line in logged if line["split"] == split]
-            axes.plot(*zip(*points, strict=True), label=split, color=COLORS.get(split), lw=1.6)
+            dot = "o" if len(points) < 3 else None
+            axes.plot(*zip(*points, strict=True), label=split, color=COLORS.get(split), marker=dot)
         _dress(axes, name, sorted(line[name] for line in logged))
     return figure
 
@@ -50,6 +51,8 @@ def plot_confusion_matrix(counts: Tensor, class_names: Sequence[str]) -> Figure:
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=color, size=8)
     axes.set_xticks(range(len(class_names)), class_names)
+    if max(map(len, class_names)) > 3:
+        axes.tick_params("x", rotation=90)
     axes.set_yticks(range(len(class_names)), class_names)
     axes.set(xlabel="predicted", ylabel="actual")
     axes.spines[:].set_visible(False)
@@ -84,12 +87,14 @@ def plot_images(images: Sequence[Tensor], titles: Sequence[str], columns: int = 
 
 
 def _metric_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    names = dict.fromkeys(name for line in lines for name in line)
-    return [name for name in names if name not in ("split", "epoch", "iteration")]
+    found = dict.fromkeys(name for line in lines for name in line)
+    names = [name for name in found if name not in ("split", "epoch", "iteration")]
+    return [name for name in names if any(line.get(name) is not None for line in lines)]
 
 
 def _dress(axes: Axes, name: str, values: Sequence[float]) -> None:
     axes.set(xlabel="iteration", title=name)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if "loss" in name:

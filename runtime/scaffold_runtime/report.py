@@ -37,6 +37,7 @@ td { padding: 0.15rem 1.5rem 0.15rem 0; border-bottom: 1px solid #8884; }
 def write_report(
     folder: Path,
     title: str,
+    subtitle: str,
     numbers: Mapping[str, str],
     figures: Mapping[str, tuple[str, Figure]],
     settings: Mapping[str, Any],
@@ -47,6 +48,7 @@ def write_report(
     Args:
         folder: The run's.
         title: Of the page.
+        subtitle: When and how the run was started, for example.
         numbers: What the run reached, by name.
         figures: A caption and a picture, by the name of its file.
         settings: Of the run.
@@ -69,6 +71,7 @@ def write_report(
     page = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
         f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>"
+        f"<p>{html.escape(subtitle)}</p>"
         f"{_table(numbers, 'numbers')}{''.join(sections)}<h2>Settings</h2>{_table(settings)}</html>"
     )
     path = folder / "report.html"
@@ -105,11 +108,11 @@ def report_classification(
     counts = torch.bincount(labels * classes + predicted, minlength=classes**2)
     figures = {
         "curves": (
-            "Loss and accuracy while training.",
+            "While training; values far below the rest, mostly the first ones, are cut off.",
             plot_curves(read_json_lines(run.logger.path)),
         ),
         "confusion_matrix": (
-            f"{len(labels)} test samples: the diagonal is right.",
+            f"{len(labels)} test samples: the diagonal is right; colours are shares of a row.",
             plot_confusion_matrix(counts.reshape(classes, classes), class_names),
         ),
     }
@@ -125,9 +128,11 @@ def report_classification(
             f"The most confident of {len(wrong)} mistakes: what the model said, and what it is.",
             plot_images(list(images[worst]), titles),
         )
-    shown = {f"test {name}": f"{value:.4g}" for name, value in numbers.items()}
-    path = write_report(run.folder, f"Run {run.name}", shown, figures, plain_settings(settings))
-    run.say(f"report: {path}")
+    shown = {f"test {name}": f"{value:.4f}" for name, value in numbers.items()}
+    about = plain_settings(settings)
+    path = write_report(run.folder, f"Run {run.name}", run.header, shown, figures, about)
+    if run.limit is None:
+        run.say(f"report: {path}")
     return path
 
 

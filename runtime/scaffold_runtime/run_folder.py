@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from scaffold_runtime.device import choose_device
+from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError
+from scaffold_runtime.events import Events
+from scaffold_runtime.handlers.progress_bar import ProgressBar
 from scaffold_runtime.loggers.json_lines import JsonLinesLogger
 from scaffold_runtime.seeding import seed_everything
-from scaffold_runtime.settings import write_settings
+from scaffold_runtime.settings import ACTIONS, write_settings
 from scaffold_runtime.state import State
 
 RUNS = Path("runs")
@@ -49,19 +53,36 @@ class Run:
         self, name: str, folder: Path, device: torch.device, limit: int | None = None
     ) -> None:
         self.name = name
-        self.limit = limit  # Batches in an epoch and epochs in the run; None is all of them.
         self.folder = folder
+        self.limit = limit  # Batches in an epoch and epochs in the run; None is all of them.
+        self.header = _header(device)
+        self.is_evaluated = False  # Then nothing is written.
         self.device = device
         self.checkpoints = folder / "checkpoints"
         self.logger = JsonLinesLogger(folder / "metrics.jsonl")
 
     def say(self, line: str) -> None:
         """Print a line, above a progress bar if there is one, and add it to `log.txt`."""
-        from tqdm import tqdm
+        if not self.is_evaluated:
+            with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+        try:
+            ProgressBar.log_message(line)
+        except BrokenPipeError:  # Nobody reads any more; the run goes on.
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
-        tqdm.write(line)
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+    def follow(self, trainer: Engine, settings: Any, metric_names: Sequence[str]) -> None:
+        """
+        Show a progress bar, and log these metrics every `settings.log_every` iterations.
+
+        The settings are written to `config.yaml` when the trainer starts, not before:
+        a run that cannot go on as asked keeps those it had.
+        """
+        config = self.folder / "config.yaml"
+        trainer.add_event_handler(Events.STARTED, lambda: write_settings(config, settings))
+        ProgressBar().attach(trainer, metric_names)
+        often = Events.ITERATION_COMPLETED(every=settings.log_every)
+        self.logger.attach_output_handler(trainer, often, "train", metric_names)
 
     def log_epoch(self, state: State, **splits: Mapping[str, Any]) -> None:
         """Log the metrics of each split, and say them in one line."""
@@ -83,6 +104,7 @@ def start_run(settings: RunSettings) -> Run:
     Raises:
         UserError: The name cannot be used, or there is no such device.
     """
+    _refuse_contradictions(settings)
     seed_everything(settings.seed)
     device = choose_device(settings.device)
     if settings.fast_dev_run:
@@ -90,13 +112,35 @@ def start_run(settings: RunSettings) -> Run:
     else:
         run = Run(settings.run, RUNS / _checked_name(settings.run), device)
         _check_folder(run, settings)
+    if settings.evaluate:
+        run.is_evaluated = True
+        return run
     run.folder.mkdir(parents=True, exist_ok=True)
-    if not settings.evaluate:
-        write_settings(run.folder / "config.yaml", settings)
-        run.say(_header(run))
+    run.say(run.header)
     if settings.fast_dev_run:
         run.say("one batch of everything; what it writes goes to a temporary folder and is removed")
     return run
+
+
+def find_run(name: str) -> Path:
+    """
+    Return the folder of a run.
+
+    Raises:
+        UserError: There is no run of this name.
+    """
+    folder = RUNS / _checked_name(name)
+    if not (folder / "config.yaml").exists():
+        known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/config.yaml")))
+        raise UserError(f"there is no run {name!r} here; there are: {known or 'none'}")
+    return folder
+
+
+def _refuse_contradictions(settings: RunSettings) -> None:
+    asked = [name for name in ACTIONS if getattr(settings, name)]
+    if len(asked) > 1:
+        first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
+        raise UserError(f"{first} and {second} exclude each other; give one of them")
 
 
 def _check_folder(run: Run, settings: RunSettings) -> None:
@@ -124,7 +168,7 @@ def _check_folder(run: Run, settings: RunSettings) -> None:
 
 
 def _remove(folder: Path) -> None:
-    if not (folder / "config.yaml").exists():
+    if not (folder / "log.txt").exists():
         raise UserError(f"{folder} is not the folder of a run, so it is not overwritten")
     shutil.rmtree(folder)
 
@@ -141,6 +185,6 @@ def _temporary_folder() -> Path:
     return folder
 
 
-def _header(run: Run) -> str:
+def _header(device: torch.device) -> str:
     now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
-    return f"{now}  {' '.join(sys.argv)}  (torch {torch.__version__}, {run.device})"
+    return f"{now}  {' '.join(sys.argv)}  (torch {torch.__version__}, {device})"

@@ -14,7 +14,7 @@ import math
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -40,30 +40,15 @@ class Range:
 
 
 Size = Annotated[int, Range(1)]
-Count = Annotated[int, Range(0)]
+Count = Annotated[int, Range(0, 2**63 - 1)]
 Amount = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
 
 # What a run is asked to do once, not what it is: left out of its config.yaml.
 ACTIONS = ("resume", "overwrite", "evaluate", "fast_dev_run")
-
-
-def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> None:
-    """
-    Call `main` with the settings of the command line; a user's mistake becomes one line.
-
-    The process exits with 2 after a mistake in what was asked for, and with 130
-    after Ctrl-C.
-    """
-    program = Path(sys.argv[0]).name
-    try:
-        main(parse_settings(settings_class, sys.argv[1:]))
-    except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"{program}: stopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
+# What may be another when a run goes on or is measured: with another value of any other
+# setting its checkpoints would not fit, its data be split anew, or its record be false.
+CHANGEABLE = ("run", "device", "max_epochs", "patience", "validate_every", "log_every", *ACTIONS)
 
 
 def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> Settings:
@@ -72,11 +57,12 @@ def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> 
 
     `--config FILE`, anywhere and any number of times, reads a YAML file of settings;
     a later file wins over an earlier one, an option over every file. A run that is
-    resumed or evaluated begins with the settings in its own `config.yaml`.
+    resumed or evaluated keeps the settings in its own `config.yaml`; only those in
+    `CHANGEABLE` may be given again.
 
     Raises:
-        UserError: A name does not exist or a value does not fit; the message says
-            which, and where it stands.
+        UserError: A name does not exist, a value does not fit, or a run would go on
+            with another; the message says which, and where it stands.
     """
     files, options = _split_off_files(arguments)
     _refuse_unknown_options(settings_class, options)
@@ -86,6 +72,7 @@ def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> 
     if own is not None:
         from_run = _read_options(settings_class, own)
         settings = _parse(settings_class, [*from_run, *from_files, *options])
+        _refuse_changes(own, _parse(settings_class, from_run), settings)
     return settings
 
 
@@ -104,14 +91,13 @@ def write_settings(path: Path, settings: Any) -> None:
     import yaml
 
     values = plain_settings(settings)
-    for action in ACTIONS:
-        values.pop(action, None)
     write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
 
 def plain_settings(settings: Any) -> dict[str, Any]:
-    """Return the settings as a dictionary of plain values."""
-    return dataclasses.asdict(settings)
+    """Return what a run is, without what it is asked to do once, as plain values."""
+    values = dataclasses.asdict(settings)
+    return {name: value for name, value in values.items() if name not in ACTIONS}
 
 
 # --- Files ----------------------------------------------------------------
@@ -169,7 +155,9 @@ def _tokens(settings_class: type[Any], file: Path, name: str, value: Any) -> Ite
         yield f"--{option}" if value else f"--no-{option}"
         return
     # As an option each of these would be a text like any other.
-    misplaced = isinstance(value, bool | dict) or (value is None and hint is str)
+    misplaced = isinstance(value, bool | dict) or (
+        value is None and type(None) not in typing.get_args(hint)
+    )
     if misplaced or (isinstance(value, list) and typing.get_origin(hint) not in (list, tuple)):
         raise UserError(f"{file}: {name} cannot be {value!r}")
     if isinstance(value, list):
@@ -177,6 +165,15 @@ def _tokens(settings_class: type[Any], file: Path, name: str, value: Any) -> Ite
         yield from map(str, value)
     else:
         yield f"--{option}={value}"  # One token: a value may look like an option.
+
+
+def _refuse_changes(own: Path, before: Any, now: Any) -> None:
+    for name, value in dataclasses.asdict(now).items():
+        if name not in CHANGEABLE and value != getattr(before, name):
+            raise UserError(
+                f"{name} is {getattr(before, name)} in {own}, not {value}, and cannot change when "
+                "a run goes on or is evaluated; begin another with --run"
+            )
 
 
 def _own_config(settings: Any) -> Path | None:

@@ -21,13 +21,13 @@ from torch import optim
 
 from data import CLASS_NAMES, make_data
 from model import make_model
-from scaffold_runtime import BestCheckpoint, Checkpoint, Engine, Events, restore_best
-from scaffold_runtime.handlers import EarlyStopping, ProgressBar, TerminateOnNan
+from scaffold_runtime import BestCheckpoint, Checkpoint, Engine, Events, launch, restore_best
+from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
 from scaffold_runtime.report import report_classification
 from scaffold_runtime.run_folder import start_run
 from scaffold_runtime.schedules import cosine_with_warm_up
-from scaffold_runtime.settings import Amount, Count, Share, Size, launch
+from scaffold_runtime.settings import Amount, Count, Share, Size
 from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 
 
@@ -44,11 +44,11 @@ class Settings:
     width: Size = 32  # Channels of the first layer; the others are multiples of it.
     dropout: Share = 0.2  # Share of the features that a training step leaves out.
     max_shift: Count = 1  # Pixels by which a training image is moved at most.
-    max_epochs: Size = 40
+    max_epochs: Size = 40  # Passes over the training data.
     patience: Size = 20  # Validations without a better accuracy after which the run ends.
-    batch_size: Size = 64
+    batch_size: Size = 64  # Images in one step.
     lr: Amount = 4e-3  # The peak, reached after a tenth of the run.
-    weight_decay: Amount = 0.05
+    weight_decay: Amount = 0.05  # Share of the weights taken off, times the learning rate.
     validate_every: Size = 1  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
 
@@ -82,6 +82,7 @@ def main(settings: Settings) -> dict[str, float]:
     Accuracy().attach(trainer, "accuracy")
     metrics = {"loss": Loss(F.cross_entropy), "accuracy": Accuracy()}
     evaluator = create_supervised_evaluator(model, metrics, run.device)
+    epochs = run.limit or settings.max_epochs
 
     best = BestCheckpoint(run.checkpoints, {"model": model}, trainer, "accuracy")
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics["accuracy"], trainer)
@@ -89,7 +90,9 @@ def main(settings: Settings) -> dict[str, float]:
     parts |= {"logger": run.logger, "best": best, "stopping": stopping}
     checkpoint = Checkpoint(run.checkpoints, parts)
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
+    run.follow(trainer, settings, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
+
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, epochs)))
     def validate():
         metrics = evaluator.run(data.valid, epoch_length=run.limit).metrics
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
@@ -98,15 +101,12 @@ def main(settings: Settings) -> dict[str, float]:
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
     trainer.add_event_handler(Events.EPOCH_COMPLETED, checkpoint)
-    ProgressBar().attach(trainer, ["loss"])
-    now_and_then = Events.ITERATION_COMPLETED(every=settings.log_every)
-    run.logger.attach_output_handler(trainer, now_and_then, "train", ["loss"])
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
         checkpoint.restore()
     if not settings.evaluate:
-        trainer.run(data.train, max_epochs=run.limit or settings.max_epochs, epoch_length=run.limit)
+        trainer.run(data.train, max_epochs=epochs, epoch_length=run.limit)
     path = restore_best(run.checkpoints, {"model": model})
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.limit).metrics

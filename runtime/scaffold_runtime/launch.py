@@ -1,0 +1,42 @@
+"""The way into a program, and every way out of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scaffold_runtime.errors import UserError
+from scaffold_runtime.run_folder import RUNS
+from scaffold_runtime.settings import Settings, parse_settings
+
+
+def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> None:
+    """
+    Call `main` with the settings of the command line; a user's mistake becomes one line.
+
+    The process exits with 2 after a mistake in what was asked for, and with 130
+    after Ctrl-C.
+    """
+    program = Path(sys.argv[0]).name
+    settings: Settings | None = None
+    try:
+        settings = parse_settings(settings_class, sys.argv[1:])
+        main(settings)
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except PermissionError as error:
+        print(f"{program}: {error.filename}: permission denied", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{program}: stopped{_how_to_go_on(settings)}", file=sys.stderr)
+        sys.exit(130)
+
+
+def _how_to_go_on(settings: Any) -> str:
+    name = getattr(settings, "run", None)
+    if not name or not (RUNS / name / "checkpoints" / "last.pt").exists():
+        return ""
+    return f"; `python {sys.argv[0]} --run {name} --resume` goes on from the last checkpoint"
