@@ -1,3 +1,3 @@
-"""Start, and keep current, a PyTorch training project you own."""
+"""Start a PyTorch training project you own."""
 
 __version__ = "0.1.0"

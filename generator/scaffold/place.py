@@ -72,7 +72,7 @@ def _workshop(top: Path) -> Iterator[Path]:
     ends = {signal.SIGINT, signal.SIGTERM}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        workshop = Path(tempfile.mkdtemp(prefix=f".{top.name}.scaffold-", dir=top.parent))
+        workshop = _make_workshop(top)
         lock = _open_lock(workshop)
         try:
             with suppress(OSError):  # Without locks, nothing that is left is ever cleared away.
@@ -85,6 +85,13 @@ def _workshop(top: Path) -> Iterator[Path]:
             os.close(lock)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _make_workshop(top: Path) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{top.name}.scaffold-", dir=top.parent))
+    except OSError as error:
+        raise ScaffoldError(f"cannot write in {str(top.parent)!r}: {error.strerror}") from None
 
 
 def _rename(built: Path, top: Path) -> None:

@@ -174,6 +174,76 @@ def test_a_finished_run_can_be_made_longer(supervised: Path, python: Python) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--resume", "--lr", "0.1"), "lr is 0.004 in runs/first/config.yaml, not 0.1"),
+        (("--evaluate", "test", "--seed", "1"), "seed is 0 in runs/first/config.yaml, not 1"),
+        (("--resume", "--max-epochs", "10"), "max_epochs is 10, but the run has reached "),
+        (("--resume", "--overwrite"), "--resume and --overwrite exclude each other"),
+    ],
+)
+def test_a_run_is_not_made_another_by_going_on(
+    trained: Trained, python: Python, arguments: tuple[str, ...], complaint: str
+) -> None:
+    """What would train on other data, or falsify the record, is refused and changes nothing."""
+    config = trained.project / "runs" / "first" / "config.yaml"
+    before = config.read_text()
+
+    ended = python(trained.project, "train.py", *arguments)
+
+    assert ended.returncode == 2
+    assert complaint in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert config.read_text() == before
+
+
+@pytest.mark.slow
+def test_the_last_epochs_are_validated_though_few(supervised: Path, python: Python) -> None:
+    """A run shorter than the interval between validations ends with one all the same."""
+    ended = python(supervised, "train.py", *SMALL, "--validate-every", "50")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "test accuracy" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_does_not_stop_the_run(
+    supervised: Path, surroundings: dict[str, str]
+) -> None:
+    """With its output in a pipe that is closed after a line, a run goes on to its end."""
+    command = f"{sys.executable} train.py {' '.join(SMALL)} | head -1"
+
+    subprocess.run(command, shell=True, cwd=supervised, env=surroundings, check=True)
+
+    assert (supervised / "runs" / "first" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(supervised: Path, surroundings: dict[str, str]) -> None:
+    """The message names the run, the status is 130, and there is no traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "train.py", "--run", "mine", "--width", "8"],
+        cwd=supervised,
+        env=surroundings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("epoch  3/"):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate()
+
+    assert process.returncode == 130
+    assert complaint == (
+        "train.py: stopped; `python train.py --run mine --resume` goes on from the last "
+        "checkpoint\n"
+    )
+
+
+@pytest.mark.slow
 def test_a_run_can_be_evaluated_and_begun_again(supervised: Path, python: Python) -> None:
     """`--evaluate test` gives the run's accuracy again; `--overwrite` begins it anew."""
     first = python(supervised, "train.py", *SMALL).stdout
