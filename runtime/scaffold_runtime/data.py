@@ -99,7 +99,9 @@ class Loader:
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._loader)
+        batches = iter(self._loader)
+        self._order.first = 0  # Only now: with workers, torch asks for the order more than once.
+        return batches
 
     def seek(self, epoch: int, batch: int = 0) -> None:
         """Begin the next iteration with this batch of this epoch, both counted from 0."""
@@ -125,7 +127,6 @@ class _Order:
     def __iter__(self) -> Iterator[list[int]]:
         # Chosen now, not with the first batch: until then another place may be sought.
         indices = self._indices()[self.first * self._batch_size :]
-        self.first = 0
         starts = range(0, len(indices), self._batch_size)
         return (indices[start : start + self._batch_size].tolist() for start in starts)
 

@@ -91,7 +91,9 @@ def write_settings(path: Path, settings: Any) -> None:
     import yaml
 
     values = plain_settings(settings)
-    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+    # Written as they are, some line breaks would be read as blanks.
+    readable = all(value.isprintable() for value in values.values() if isinstance(value, str))
+    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=readable).encode())
 
 
 def plain_settings(settings: Any) -> dict[str, Any]:

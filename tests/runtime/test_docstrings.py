@@ -1,0 +1,51 @@
+"""The examples in the package's docstrings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import scaffold_runtime
+
+MODULES = ["scaffold_runtime"] + [
+    module.name for module in pkgutil.walk_packages(scaffold_runtime.__path__, "scaffold_runtime.")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_example_does_what_it_shows(name: str) -> None:
+    """Each example of a module runs and prints what the docstring says."""
+    results = doctest.testmod(importlib.import_module(name), report=True)
+
+    assert results.failed == 0
+
+
+def test_there_are_examples() -> None:
+    """The test above has something to run."""
+    finder = doctest.DocTestFinder()
+    found = [
+        example
+        for name in MODULES
+        for test in finder.find(importlib.import_module(name))
+        for example in test.examples
+    ]
+
+    assert len(found) > 50
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    """Whatever can be imported from the package has a docstring of its own."""
+    for name in scaffold_runtime.__all__:
+        assert inspect.getdoc(getattr(scaffold_runtime, name)), name
+
+
+def test_the_public_names_are_those_that_are_listed() -> None:
+    """Sorted, each once, and nothing that is missing."""
+    names = scaffold_runtime.__all__
+
+    assert names == sorted(set(names))
+    assert all(hasattr(scaffold_runtime, name) for name in names)

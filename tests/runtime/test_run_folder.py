@@ -1,0 +1,284 @@
+"""The folder of a run: when it is made, kept, refused and removed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+import yaml
+
+from scaffold_runtime import (
+    Checkpoint,
+    Engine,
+    Run,
+    State,
+    UserError,
+    choose_device,
+    read_json_lines,
+    start_run,
+)
+from scaffold_runtime.run_folder import find_run
+
+
+@dataclass(frozen=True)
+class Settings:
+    run: str = "mine"
+    resume: bool = False
+    overwrite: bool = False
+    evaluate: Literal["valid", "test"] | None = None
+    fast_dev_run: bool = False
+    seed: int = 0
+    device: str = "cpu"
+    log_every: int = 2
+
+
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# --- Beginning ------------------------------------------------------------
+
+
+def test_a_run_begins_with_a_seed_and_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """Random numbers are those of the seed, and the first line says when and how it began."""
+    run = start_run(Settings(seed=5))
+    drawn = (random.random(), torch.rand(()).item())
+    random.seed(5)
+    torch.manual_seed(5)
+
+    assert drawn == (random.random(), torch.rand(()).item())
+    assert (run.name, run.folder, run.device) == ("mine", Path("runs/mine"), torch.device("cpu"))
+    assert run.limit is None
+    assert (run.folder / "log.txt").read_text() == capsys.readouterr().out
+    assert f"(torch {torch.__version__}, cpu)" in run.header
+
+
+def test_the_settings_are_written_when_training_starts() -> None:
+    """A run that fails before, or is refused, keeps those it had."""
+    run, engine = start_run(Settings(seed=5)), Engine(lambda engine, batch: None)
+    run.follow(engine, Settings(seed=5), [])
+    assert not (run.folder / "config.yaml").exists()
+    engine.run([0])
+
+    written = yaml.safe_load((run.folder / "config.yaml").read_text())
+    assert written == {"run": "mine", "seed": 5, "device": "cpu", "log_every": 2}
+
+
+def test_metrics_are_logged_as_often_as_the_settings_say() -> None:
+    """Every second iteration of five, under the split "train"."""
+    run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
+    engine.state.metrics["loss"] = 0.5
+    run.follow(engine, Settings(), ["loss"])
+    engine.run(range(5))
+
+    assert read_json_lines(run.logger.path) == [
+        {"split": "train", "epoch": 1, "iteration": iteration, "loss": 0.5} for iteration in (2, 4)
+    ]
+
+
+def test_an_epochs_metrics_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the terminal and in log.txt; in metrics.jsonl one for each split."""
+    run = start_run(Settings())
+    capsys.readouterr()
+    state = State(epoch=3, max_epochs=12, iteration=30)
+    run.log_epoch(state, train={"loss": torch.tensor(0.5)}, valid={"loss": 0.25, "accuracy": 1.0})
+    line = "epoch  3/12  |  train loss 0.5000  |  valid loss 0.2500, accuracy 1.0000\n"
+
+    assert capsys.readouterr().out == line
+    assert (run.folder / "log.txt").read_text().endswith(line)
+    assert [logged["split"] for logged in read_json_lines(run.logger.path)] == ["train", "valid"]
+
+
+# --- What is there already ------------------------------------------------
+
+
+def test_a_run_is_not_overwritten_by_chance() -> None:
+    """The name is refused with the three ways to go on, and nothing changes."""
+    folder = finished_run().folder
+    before = contents(folder)
+
+    with pytest.raises(UserError, match=r"exists: choose another name with --run, go on with"):
+        start_run(Settings())
+    assert contents(folder) == before
+
+
+def test_an_empty_folder_is_no_run() -> None:
+    """It is used."""
+    Path("runs/mine").mkdir(parents=True)
+
+    assert start_run(Settings()).folder.exists()
+
+
+def test_overwriting_begins_with_an_empty_folder() -> None:
+    """Nothing of the older run is left to be mistaken for a result of this one."""
+    folder = finished_run().folder
+    start_run(Settings(overwrite=True))
+
+    assert list(contents(folder)) == ["log.txt"]
+
+
+def test_overwriting_removes_only_what_a_run_has_made() -> None:
+    """A folder that is something else is refused and left alone."""
+    precious = Path("runs/mine/thesis.tex")
+    precious.parent.mkdir(parents=True)
+    precious.write_text("years of work")
+
+    with pytest.raises(UserError, match="is not the folder of a run, so it is not overwritten"):
+        start_run(Settings(overwrite=True))
+    assert precious.read_text() == "years of work"
+
+
+def test_overwriting_what_is_not_there_is_beginning() -> None:
+    """There is nothing to remove."""
+    assert start_run(Settings(overwrite=True)).folder.exists()
+
+
+@pytest.mark.parametrize("asked", [{"resume": True}, {"evaluate": "test"}])
+def test_nothing_can_be_gone_on_with_or_evaluated(asked: dict[str, Any]) -> None:
+    """Without a run, or without a checkpoint in it, one line says what to do."""
+    verb = next(iter(asked))
+    with pytest.raises(UserError, match=f"nothing to {verb}: there is no runs.mine; start it"):
+        start_run(Settings(**asked))
+    assert not Path("runs").exists()
+
+    start_run(Settings())
+    with pytest.raises(UserError, match=f"nothing to {verb}: .*checkpoints is empty; begin again"):
+        start_run(Settings(**asked))
+
+
+def test_a_resumed_run_keeps_what_is_there() -> None:
+    """Its lines are added to the log."""
+    folder = finished_run().folder
+    before = contents(folder)
+    start_run(Settings(resume=True))
+    after = contents(folder)
+
+    assert after.pop("log.txt").startswith(before.pop("log.txt"))
+    assert after == before
+
+
+def test_evaluating_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it says is shown and not logged."""
+    folder = finished_run().folder
+    before = contents(folder)
+    capsys.readouterr()
+    start_run(Settings(evaluate="test")).say("accuracy 1")
+
+    assert contents(folder) == before
+    assert capsys.readouterr().out == "accuracy 1\n"
+
+
+def test_what_excludes_each_other_is_refused() -> None:
+    """Nobody's run is removed because two things were asked at once."""
+    folder = finished_run().folder
+    with pytest.raises(UserError, match="--resume and --overwrite exclude each other"):
+        start_run(Settings(resume=True, overwrite=True))
+    assert len(contents(folder)) > 1
+
+
+def test_a_file_in_the_way_is_named() -> None:
+    """One line, no traceback."""
+    Path("runs").mkdir()
+    Path("runs/mine").touch()
+
+    with pytest.raises(UserError, match=r"runs.mine is a file; choose another name"):
+        start_run(Settings())
+
+
+# --- Names ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", ".hidden", "../up", "a/b", "a\\b", "/root", "C:", "a\nb", "a\0b", "a*", "<a>"],
+)
+def test_a_name_that_would_be_another_place_is_refused(name: str, working_directory: Path) -> None:
+    """Nothing is made anywhere, and nothing looked for."""
+    with pytest.raises(UserError, match="cannot be the name of a run"):
+        start_run(Settings(run=name))
+    with pytest.raises(UserError, match="cannot be the name of a run"):
+        find_run(name)
+    assert list(working_directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["first", "lr 0.1", "größer", "a-b_c.d"])
+def test_other_names_are_names(name: str) -> None:
+    """The folder is called like the run."""
+    assert start_run(Settings(run=name)).folder == Path("runs", name)
+
+
+def test_a_run_is_found_by_its_name() -> None:
+    """Another name is refused with those there are."""
+    folder = finished_run().folder
+
+    assert find_run("mine") == folder
+    with pytest.raises(UserError, match="there is no run 'other' here; there are: mine"):
+        find_run("other")
+
+
+# --- Trying out -----------------------------------------------------------
+
+
+def test_a_fast_dev_run_writes_nothing_here(working_directory: Path) -> None:
+    """It is limited to one batch, and its folder lies elsewhere."""
+    run = start_run(Settings(fast_dev_run=True))
+    run.follow(Engine(lambda engine, batch: None), Settings(), [])
+    Checkpoint(run.checkpoints, {}).save()
+
+    assert run.limit == 1
+    assert list(working_directory.iterdir()) == []
+    assert working_directory not in run.folder.resolve().parents
+
+
+def test_a_fast_dev_run_does_not_mind_a_run_of_its_name() -> None:
+    """The run is not touched."""
+    folder = finished_run().folder
+    before = contents(folder)
+    start_run(Settings(fast_dev_run=True))
+
+    assert contents(folder) == before
+
+
+# --- Devices --------------------------------------------------------------
+
+
+def test_the_device_is_the_best_or_the_one_that_is_named() -> None:
+    """CUDA before MPS before the CPU."""
+    best = "cuda" if torch.cuda.is_available() else None
+    best = best or ("mps" if torch.backends.mps.is_available() else "cpu")
+
+    assert choose_device().type == best
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "", "cpu cpu"])
+def test_a_device_that_is_not_there_is_refused(name: str, working_directory: Path) -> None:
+    """Before a folder is made."""
+    with pytest.raises(UserError, match=f"there is no device '{name}' here; try --device auto"):
+        start_run(Settings(device=name))
+    assert list(working_directory.iterdir()) == []
+
+
+# --- Helpers --------------------------------------------------------------
+
+
+def finished_run() -> Run:
+    """Make a run with settings, metrics and a checkpoint."""
+    run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
+    run.follow(engine, Settings(), [])
+    engine.run(range(4))
+    Checkpoint(run.checkpoints, {"trainer": engine}).save()
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
