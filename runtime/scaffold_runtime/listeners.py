@@ -79,6 +79,7 @@ class Listeners:
         if not self._firing:  # A firing walks the list, which must stay the same one until its end.
             self.handlers = [handler for handler in self.handlers if not handler.removed]
             self._removed = False
+            self._removed = False
 
 
 class Handler:

@@ -91,6 +91,12 @@ def test_other_parts_are_refused_by_name(tmp_path: Path) -> None:
     Checkpoint(tmp_path, {"model": parts["model"], "scheduler": parts["scheduler"]}).save()
     before = states(parts)
 
+    with pytest.raises(CheckpointError, match="only in the file: scheduler; only here: nothing"):
+        Checkpoint(tmp_path, {"model": parts["model"]}).restore()
+    with pytest.raises(CheckpointError, match="only in the file: nothing; only here: optimizer"):
+        Checkpoint(
+            tmp_path, {name: parts[name] for name in ("model", "scheduler", "optimizer")}
+        ).restore()
     with pytest.raises(CheckpointError, match="only in the file: scheduler; only here: ema, opt"):
         Checkpoint(
             tmp_path,

@@ -134,6 +134,22 @@ def test_data_that_was_set_is_not_skipped_by_a_resumed_run(event: Events) -> Non
     assert rest == trained[4:]
 
 
+def test_a_state_saved_before_the_last_batch_of_the_old_data_is_trained_can_be_loaded() -> None:
+    """The resumed run has the other data alone, and begins at its beginning."""
+    engine, _ = recording()
+    saved: list[dict[str, Any]] = []
+    engine.add_event_handler(Events.ITERATION_STARTED(once=2), lambda: engine.set_data([10, 11]))
+    engine.add_event_handler(
+        Events.ITERATION_STARTED(once=2), lambda: saved.append(engine.state_dict())
+    )
+    engine.run([0, 1, 2])
+    resumed, rest = recording()
+    resumed.load_state_dict(saved[0])
+    resumed.run([10, 11])
+
+    assert rest == [10, 11]
+
+
 def test_data_set_when_the_data_ends_replaces_it() -> None:
     """Ignite's recipe to switch data: set it when the old data has ended."""
     engine, trained = recording()

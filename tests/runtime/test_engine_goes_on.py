@@ -170,7 +170,7 @@ def test_data_that_failed_is_asked_for_the_same_batch_again(reads: int, one_shot
 
 def test_a_failed_pass_is_not_counted() -> None:
     """A loader whose first batch of an epoch fails is asked for the same epoch again."""
-    loader = Loader(FailingDataset(fails_at=5), batch_size=2, shuffle=True, seed=3)
+    loader = Loader(FailingDataset(fails_at=4), batch_size=2, shuffle=True, seed=3)
     trained: list[list[int]] = []
     engine = Engine(lambda engine, batch: trained.append(batch.tolist()))
     with pytest.raises(OSError, match="disk"):
@@ -193,6 +193,18 @@ def test_a_handler_that_fails_after_the_last_epoch_does_not_begin_the_run_again(
     engine.run()
 
     assert (trained, completed) == ([0, 1], [1])
+
+
+def test_a_run_ended_at_its_very_last_batch_goes_on_with_the_end_of_the_epoch() -> None:
+    """Nothing is left to train, but the epoch was not completed yet."""
+    engine = make_engine(trained := [], [(Events.ITERATION_COMPLETED, 2, "terminate")])
+    epochs: list[int] = []
+    engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: epochs.append(engine.state.epoch))
+    engine.run([0, 1], max_iters=2)
+    assert epochs == []
+    engine.run()
+
+    assert (epochs, trained) == ([1], [0, 1])
 
 
 # --- Complete runs --------------------------------------------------------

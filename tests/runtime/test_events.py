@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -254,8 +254,10 @@ def test_a_run_interrupted_after_its_last_epoch_only_completes() -> None:
 def test_a_filter_picks_the_counts_that_ignite_picks(
     narrowed: dict[str, Any], counts: list[int]
 ) -> None:
-    """Each filter, also `every` inside a window, is due at the same of 40 iterations."""
+    """Each filter, also `every` inside a window, is due at the same of 40 iterations,
+    whether or not another handler wants all of them."""
     assert heard_of(Events.ITERATION_STARTED(**narrowed)) == counts
+    assert heard_of(Events.ITERATION_STARTED(**narrowed), beside=lambda: None) == counts
 
 
 def test_before_the_first_batch_the_iteration_is_zero() -> None:
@@ -493,10 +495,12 @@ def traced(at: tuple[str, int] | None = None, call: str = "") -> tuple[Engine, l
     return engine, log
 
 
-def heard_of(event: Any, runs: int = 1) -> list[int]:
+def heard_of(event: Any, runs: int = 1, beside: Callable[[], None] | None = None) -> list[int]:
     """Return the iterations at which a handler of the event is called, in runs of 40."""
     iterations: list[int] = []
     engine = Engine(lambda engine, batch: None)
+    if beside is not None:
+        engine.add_event_handler(event.event, beside)
     engine.add_event_handler(event, lambda engine: iterations.append(engine.state.iteration))
     for _ in range(runs):
         engine.run(range(40))

@@ -136,6 +136,20 @@ def test_a_handler_removed_while_its_event_happens_does_not_run(event: Events) -
     assert not engine.has_event_handler(remove)
 
 
+def test_a_handler_can_give_its_place_to_another_while_its_event_happens() -> None:
+    """It takes itself off and attaches the other, which runs in the same firing."""
+    engine, called = make_engine(), []
+
+    def change_over() -> None:
+        handle.remove()
+        engine.add_event_handler(Events.ITERATION_COMPLETED, called.append, "successor")
+
+    handle = engine.add_event_handler(Events.ITERATION_COMPLETED, change_over)
+    engine.run([0, 1])
+
+    assert called == ["successor", "successor"]
+
+
 def test_a_handler_may_fire_the_event_it_handles() -> None:
     """Handlers that are taken off in the inner firing are gone from the outer one, too."""
     engine, called = make_engine(), []
