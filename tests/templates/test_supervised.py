@@ -111,7 +111,7 @@ def test_a_picture_of_a_digit_is_recognised(trained: Trained, python: Python) ->
         ([], "name a picture, or ask for test samples with --sample 5"),
         (["missing.png"], "missing.png cannot be read as a picture"),
         (["README.md"], "README.md cannot be read as a picture"),
-        (["--run", "other", "--sample", "1"], "runs/other/config.yaml cannot be read"),
+        (["--run", "other", "--sample", "1"], "there is no run 'other' here; there are: first"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(
