@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scaffold_runtime.dispatcher import Dispatcher
+from scaffold_runtime.events import Events
 from scaffold_runtime.state import State
 from scaffold_runtime.stream import DataStream, length_of
 
@@ -63,6 +64,15 @@ class Course(Dispatcher):
         self._unfinished = 0
         self._interrupted = False
         self._goes_on = True
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether the run or epoch whose start is being announced began before, and was cut."""
+        if self._listeners[Events.STARTED].is_firing:
+            return self.state.iteration > 0
+        if self._listeners[Events.EPOCH_STARTED].is_firing and self._epoch_start is not None:
+            return self.state.iteration > self._epoch_start
+        return False
 
     def _prepare(
         self,
