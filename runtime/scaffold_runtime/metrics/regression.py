@@ -28,8 +28,9 @@ class _MeanOfDistances(Metric):
             ValueError: The shapes differ, by more than a last dimension of 1.
         """
         y_pred, y = output
-        if y_pred.shape != y.shape:
-            if y.ndim == 0 or (*y.shape, 1) != (*y_pred.shape, 1)[: y.ndim + 1]:
+        if y_pred.shape != y.shape or y.ndim == 0:
+            fewer, more = sorted((tuple(y_pred.shape), tuple(y.shape)), key=len)
+            if not fewer or (*fewer, 1) != more:
                 raise ValueError(
                     f"predictions of shape {tuple(y_pred.shape)} "
                     f"do not fit targets of {tuple(y.shape)}"
