@@ -400,8 +400,11 @@ def test_a_foreign_metric_with_a_history_resumes() -> None:
     ours = scaffold.ROC_AUC()
     ours.update((scores, y))
 
+    again.update((scores[:3], y[:3]))
+    again.compute()  # What it has found out, and remembers, does not outlive the loading.
     attached.update((scores[:7], y[:7]))
     again.load_state_dict(through_a_file(attached.state_dict()))
+    torch.testing.assert_close(again.compute(), attached.compute())
     again.update((scores[7:], y[7:]))
 
     assert float(again.compute()) == pytest.approx(ours.compute())

@@ -167,6 +167,7 @@ def test_an_ignored_class_does_not_count(made: tuple[Batches, int], ignored: int
     metrics = [
         scaffold.Accuracy(ignore_index=ignored),
         scaffold.TopKAccuracy(1, ignore_index=ignored),
+        scaffold.Precision(average="micro", ignore_index=ignored),
         scaffold.Recall(average="micro", ignore_index=ignored),
         scaffold.cmAccuracy(scaffold.ConfusionMatrix(number, ignore_index=ignored)),
     ]
@@ -315,19 +316,17 @@ def test_average() -> None:
 
 
 def test_loss_weights_batches_by_their_size() -> None:
-    """The mean loss over unequal batches is that of all samples; a (1,) loss stays exact."""
+    """The mean loss over unequal batches is that of all samples, also beyond 2**24 of them."""
     batches = [
-        (torch.tensor([0.0, 2.0, 4.0]), torch.zeros(3)),
         (torch.tensor([6.0]), torch.zeros(1)),
+        (torch.tensor([0.0, 2.0, 4.0]), torch.zeros(3)),
     ]
-
-    loss = scaffold.Loss(lambda y_pred, y: torch.nn.functional.l1_loss(y_pred, y).reshape(1))
+    loss = scaffold.Loss(torch.nn.functional.l1_loss)
 
     assert value(loss, batches) == 3.0
     loss.reset()
-    for size in (2**24, 1, 1):  # 2**24 + 1 is no number in single precision.
-        loss.update((torch.ones(1).expand(size), torch.zeros(1).expand(size)))
-    assert loss.compute() == 1.0
+    many = [(torch.ones(1).expand(size), torch.zeros(1).expand(size)) for size in (2**24, 1, 1)]
+    assert value(loss, many) == 1.0
 
 
 # --- Ranking --------------------------------------------------------------
@@ -432,6 +431,8 @@ def test_counts_beyond_single_precision_stay_exact() -> None:
     assert value(
         scaffold.MeanAbsoluteError(), [(ones, zeros), (ones[:1], zeros[:1]), (zeros[:1], zeros[:1])]
     ) == (many + 1) / (many + 2)
+    floats = torch.ones(many + 1), torch.zeros(many + 1)
+    assert value(scaffold.MeanSquaredError(), [floats]) == 1.0
     singles: Any = [torch.tensor(float(many)), torch.tensor(1.0), torch.tensor(1.0)]
     assert value(scaffold.Average(), singles) == (many + 2) / 3
     scores = torch.zeros(1, 2).expand(many, 2)

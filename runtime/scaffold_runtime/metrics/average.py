@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from scaffold_runtime.metrics.metric import Metric, NotComputableError, add_up, sum_dtype
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.sums import add_up, sum_dtype
 
 
 class Average(Metric):

@@ -7,7 +7,8 @@ from typing import Any
 
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.listeners import accepts
-from scaffold_runtime.metrics.metric import Metric, copied
+from scaffold_runtime.metrics.metric import Metric
+from scaffold_runtime.metrics.sums import copied
 from scaffold_runtime.metrics.usage import MetricUsage
 
 

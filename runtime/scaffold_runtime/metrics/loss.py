@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scaffold_runtime.metrics.metric import Metric, NotComputableError, add_up
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.sums import add_up
 
 
 class Loss(Metric):
@@ -58,7 +59,7 @@ class Loss(Metric):
         if loss.numel() != 1:
             raise ValueError(f"the loss must be one number, not of shape {tuple(loss.shape)}")
         count = self._batch_size(y)
-        self._sum = add_up(self._sum, loss.reshape(()) if loss.ndim else loss, count)
+        self._sum = add_up(self._sum, loss, count)
         self._count += count
 
     def compute(self) -> float:

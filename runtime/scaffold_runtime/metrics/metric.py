@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakSet
 
-import torch
-from torch import Tensor
-
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.metrics.arithmetic import Arithmetic
+from scaffold_runtime.metrics.sums import copied
 from scaffold_runtime.metrics.usage import EpochWise, MetricUsage, usage_named
 
 
@@ -36,6 +34,7 @@ class Metric(Arithmetic, ABC):
     A run that goes on in the middle of an epoch goes on counting, with a metric
     whose `state_attributes` were saved and loaded.
 
+    >>> import torch
     >>> class Largest(Metric):
     ...     state_attributes = ("value",)
     ...
@@ -189,29 +188,6 @@ class Metric(Arithmetic, ABC):
         return self.state_attributes
 
 
-def sum_dtype(device: torch.device) -> torch.dtype:
-    """Return the widest type for sums on a device: double, except on MPS, which has none."""
-    return torch.float32 if device.type == "mps" else torch.float64
-
-
-def add_up(total: Tensor | float, value: Tensor, weight: int = 1) -> Tensor:
-    """Return `total + weight * value` in the widest type, on the device of the value."""
-    if not isinstance(total, Tensor):
-        return value.to(sum_dtype(value.device)) * weight + total
-    if total.device != value.device:  # The state was loaded from a file.
-        total = total.to(value.device, sum_dtype(value.device))
-    return torch.add(total, value, alpha=weight)
-
-
 def _remove(engine: Engine, event: Any, handler: Callable[..., None]) -> None:
     if engine.has_event_handler(handler, event):
         engine.remove_event_handler(handler, event)
-
-
-def copied(value: Any) -> Any:
-    """Return a value with its tensors copied, also those in lists and mappings."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {name: copied(item) for name, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value

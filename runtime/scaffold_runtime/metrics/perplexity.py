@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from scaffold_runtime.metrics.metric import Metric, NotComputableError, add_up, sum_dtype
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.sums import add_up, sum_dtype
 
 
 class BitsPerCharacter(Metric):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from scaffold_runtime.metrics.accuracy import classes, labels_in_rows
-from scaffold_runtime.metrics.metric import Metric, NotComputableError, add_up, sum_dtype
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.sums import add_up, sum_dtype
 
 AVERAGES = (False, None, True, "macro", "micro", "weighted", "samples")
 

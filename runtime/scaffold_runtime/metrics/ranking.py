@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from scaffold_runtime.metrics.epoch_metric import EpochMetric
-from scaffold_runtime.metrics.metric import NotComputableError, sum_dtype
+from scaffold_runtime.metrics.metric import NotComputableError
+from scaffold_runtime.metrics.sums import sum_dtype
 
 
 class ROC_AUC(EpochMetric):

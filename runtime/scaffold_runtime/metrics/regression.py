@@ -8,7 +8,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from scaffold_runtime.metrics.metric import Metric, NotComputableError, add_up, sum_dtype
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.sums import add_up, sum_dtype
 
 
 class _MeanOfDistances(Metric):
