@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scaffold_runtime.metrics.metric import Metric, NotComputableError, sum_dtype
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.sums import add_up
 
 
 class Loss(Metric):
@@ -18,11 +19,14 @@ class Loss(Metric):
     `update` takes `(y_pred, y)`, or `(y_pred, y, kwargs)` with arguments for the
     loss function, which must return the mean over its batch.
 
+    >>> import torch
     >>> loss = Loss(torch.nn.functional.mse_loss)
     >>> loss.update((torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])))
     >>> loss.compute()
     2.0
     """
+
+    state_attributes = ("_sum", "_count")
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class Loss(Metric):
         if loss.numel() != 1:
             raise ValueError(f"the loss must be one number, not of shape {tuple(loss.shape)}")
         count = self._batch_size(y)
-        self._sum = self._sum + loss.to(sum_dtype(loss.device)) * count
+        self._sum = add_up(self._sum, loss, count)
         self._count += count
 
     def compute(self) -> float:

@@ -1,78 +1,40 @@
-"""What every metric has in common: when it is reset, updated and computed."""
+"""What every metric has in common: how it follows an engine, and how its state is saved."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import torch
+from weakref import WeakSet
 
 from scaffold_runtime.engine import Engine
-from scaffold_runtime.events import EventEnum, Events
+from scaffold_runtime.metrics.arithmetic import Arithmetic
+from scaffold_runtime.metrics.sums import copied
+from scaffold_runtime.metrics.usage import EpochWise, MetricUsage, usage_named
 
 
 class NotComputableError(RuntimeError):
-    """The metric has seen nothing yet, so it has no value."""
+    """
+    The metric has seen nothing yet, so it has no value.
+
+    >>> from scaffold_runtime import Accuracy
+    >>> Accuracy().compute()
+    Traceback (most recent call last):
+    scaffold_runtime.metrics.metric.NotComputableError: Accuracy has no value: it has seen no sample
+    """
 
 
-@dataclass(frozen=True)
-class MetricUsage:
-    """When an attached metric begins anew, takes up an output, and gives its value."""
-
-    started: EventEnum
-    iteration_completed: EventEnum
-    completed: EventEnum
-
-
-class EpochWise(MetricUsage):
-    """A value for each epoch, over all of its outputs."""
-
-    def __init__(self) -> None:
-        super().__init__(Events.EPOCH_STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED)
-
-
-class RunningEpochWise(MetricUsage):
-    """A value for each epoch, over everything since the run began."""
-
-    def __init__(self) -> None:
-        super().__init__(Events.STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED)
-
-
-class BatchWise(MetricUsage):
-    """A value for each iteration, of its output alone."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Events.ITERATION_STARTED, Events.ITERATION_COMPLETED, Events.ITERATION_COMPLETED
-        )
-
-
-class RunningBatchWise(MetricUsage):
-    """A value after each iteration, over everything since the run began."""
-
-    def __init__(self) -> None:
-        super().__init__(Events.STARTED, Events.ITERATION_COMPLETED, Events.ITERATION_COMPLETED)
-
-
-class SingleEpochRunningBatchWise(MetricUsage):
-    """A value after each iteration, over the epoch so far."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            Events.EPOCH_STARTED, Events.ITERATION_COMPLETED, Events.ITERATION_COMPLETED
-        )
-
-
-class Metric(ABC):
+class Metric(Arithmetic, ABC):
     """
     The base of all metrics; a metric of your own defines `reset`, `update` and `compute`.
 
     It works alone, or attached to an engine, whose outputs it then takes up and
     whose `state.metrics` gets its value. `update` must not read a tensor's value
     (`item()`, `if tensor`), which would wait for the device; `compute` may, once.
+    A run that goes on in the middle of an epoch goes on counting: what `reset` makes
+    is saved with the engine.
 
+    >>> import torch
     >>> class Largest(Metric):
     ...     def reset(self):
     ...         self.value = torch.tensor(-torch.inf)
@@ -84,12 +46,16 @@ class Metric(ABC):
     ...         return self.value.item()
     >>> engine = Engine(lambda engine, batch: torch.tensor(batch))
     >>> Largest().attach(engine, "largest")
+    >>> (10 - Largest()).attach(engine, "room")
     >>> engine.run([[1.0, 5.0], [3.0, 2.0]]).metrics
-    {'largest': 5.0}
+    {'largest': 5.0, 'room': 5.0}
     """
 
     usage: MetricUsage = EpochWise()
-    required_output_keys: tuple[str, ...] = ("y_pred", "y")
+    required_output_keys: tuple[str, ...] | None = ("y_pred", "y")
+    """What is taken of an output that is a mapping; None takes it as it is."""
+    state_attributes: tuple[str, ...] | None = None
+    """What is saved: tensors, plain values, lists of them; by default what `reset` makes."""
 
     def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
         """
@@ -98,7 +64,10 @@ class Metric(ABC):
                 returned. A mapping is reduced to its `required_output_keys`.
         """
         self._output_transform = output_transform
+        self.dependents: WeakSet[Metric] = WeakSet()  # The metrics that are made of this one.
+        before = set(vars(self))
         self.reset()
+        self._made_by_reset = tuple(name for name in vars(self) if name not in before)
 
     @abstractmethod
     def reset(self) -> None:
@@ -117,32 +86,54 @@ class Metric(ABC):
             NotComputableError: That is nothing.
         """
 
-    def attach(self, engine: Engine, name: str, usage: MetricUsage | None = None) -> None:
-        """Follow the engine's outputs and put the value into `state.metrics[name]`."""
-        for event, handler in self._handlers(usage):
-            names = (name,) if handler == self.completed else ()
-            engine.add_event_handler(event, handler, *names)
+    # --- Following an engine ----------------------------------------------
 
-    def detach(self, engine: Engine, usage: MetricUsage | None = None) -> None:
-        """Stop following the engine; harmless when it was not followed."""
-        for event, handler in self._handlers(usage):
-            if engine.has_event_handler(handler, event):
-                engine.remove_event_handler(handler, event)
+    def attach(self, engine: Engine, name: str, usage: MetricUsage | str | None = None) -> None:
+        """
+        Follow the engine's outputs and put the value into `state.metrics[name]`.
 
-    def is_attached(self, engine: Engine, usage: MetricUsage | None = None) -> bool:
+        Args:
+            usage: When; by default `self.usage`, which is `EpochWise()` for most.
+        """
+        for part in self.parts():
+            for event, handler in part._updates(usage):
+                if not engine.has_event_handler(handler, event):
+                    engine.add_event_handler(event, handler)
+        engine.add_event_handler(self._usage(usage).completed, self.completed, name)
+
+    def detach(self, engine: Engine, usage: MetricUsage | str | None = None) -> None:
+        """
+        Stop following the engine; harmless when it was not followed.
+
+        What others that are still attached are made of goes on being updated.
+        """
+        _remove(engine, self._usage(usage).completed, self.completed)
+        for part in self.parts():
+            if not any(engine.has_event_handler(m.completed) for m in (part, *part.dependents)):
+                for event, handler in part._updates(usage):
+                    _remove(engine, event, handler)
+
+    def is_attached(self, engine: Engine, usage: MetricUsage | str | None = None) -> bool:
         """Say whether the engine is followed."""
-        return all(
-            engine.has_event_handler(handler, event) for event, handler in self._handlers(usage)
+        return engine.has_event_handler(self.completed, self._usage(usage).completed) and all(
+            engine.has_event_handler(handler, event)
+            for part in self.parts()
+            for event, handler in part._updates(usage)
         )
 
+    def parts(self) -> list[Metric]:
+        """Return the metrics that are updated for this one: itself, or what it is made of."""
+        return [self]
+
     def started(self, engine: Engine) -> None:
-        """Begin anew."""
-        self.reset()
+        """Begin anew, unless the engine goes on with what was begun before."""
+        if not engine.is_resuming:
+            self.reset()
 
     def iteration_completed(self, engine: Engine) -> None:
         """Take up the engine's output."""
         output = self._output_transform(engine.state.output)
-        if isinstance(output, Mapping):
+        if self.required_output_keys is not None and isinstance(output, Mapping):
             output = tuple(output[key] for key in self.required_output_keys)
         self.update(output)
 
@@ -153,15 +144,42 @@ class Metric(ABC):
             engine.state.metrics.update(value)
         engine.state.metrics[name] = value
 
-    def _handlers(self, usage: MetricUsage | None) -> list[tuple[EventEnum, Callable[..., None]]]:
-        usage = usage or self.usage
+    def _usage(self, usage: MetricUsage | str | None) -> MetricUsage:
+        return self.usage if usage is None else usage_named(usage)
+
+    def _updates(self, usage: MetricUsage | str | None) -> list[tuple[Any, Callable[..., None]]]:
+        usage = self._usage(usage)
         return [
             (usage.started, self.started),
             (usage.iteration_completed, self.iteration_completed),
-            (usage.completed, self.completed),
         ]
 
+    # --- State ------------------------------------------------------------
 
-def sum_dtype(device: torch.device) -> torch.dtype:
-    """Return the widest type for sums on a device: double, except on MPS, which has none."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Return a copy of all that `reset` would forget: tensors and plain values.
+        """
+        return {name: copied(getattr(self, name)) for name in self._state_attributes()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """
+        Go on counting from a state that `state_dict` returned.
+
+        Raises:
+            ValueError: It is the state of another kind of metric.
+        """
+        names = self._state_attributes()
+        if set(state_dict) != set(names):
+            found = ", ".join(state_dict) or "nothing"
+            raise ValueError(f"{type(self).__name__} is made of {', '.join(names)}, not {found}")
+        for name in names:
+            setattr(self, name, copied(state_dict[name]))
+
+    def _state_attributes(self) -> tuple[str, ...]:
+        return self._made_by_reset if self.state_attributes is None else self.state_attributes
+
+
+def _remove(engine: Engine, event: Any, handler: Callable[..., None]) -> None:
+    if engine.has_event_handler(handler, event):
+        engine.remove_event_handler(handler, event)

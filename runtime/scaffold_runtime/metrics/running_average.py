@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from scaffold_runtime.engine import Engine
-from scaffold_runtime.metrics.metric import (
-    Metric,
+from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.usage import (
     MetricUsage,
-    NotComputableError,
     RunningBatchWise,
     SingleEpochRunningBatchWise,
 )
@@ -31,6 +30,8 @@ class RunningAverage(Metric):
     >>> engine.run([4.0, 2.0, 6.0]).metrics
     {'smooth': 4.5}
     """
+
+    state_attributes = ("_value",)
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class RunningAverage(Metric):
             # A step may write its next output into the same tensor.
             self._value = value.clone() if isinstance(value, Tensor) else value
         elif isinstance(value, Tensor):
-            self._value = torch.lerp(value, self._value, self._alpha)
+            self._value = torch.lerp(value, self._value.to(value.device), self._alpha)
         else:
             self._value = self._alpha * self._value + (1.0 - self._alpha) * value
 
