@@ -39,6 +39,7 @@ from scaffold_runtime.trainers import (
     prepare_batch,
     to_device,
 )
+from scaffold_runtime.updates import Updater
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ __all__ = [
     "SingleEpochRunningBatchWise",
     "State",
     "TerminateOnNan",
+    "Updater",
     "UserError",
     "choose_device",
     "cosine_with_warm_up",

@@ -1,0 +1,18 @@
+"""The examples in the docstrings of handlers, loggers and what goes with them."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["trainers", "updates"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_give_what_they_show(module: str) -> None:
+    """Every example in a docstring runs and prints what stands there."""
+    results = doctest.testmod(importlib.import_module(f"scaffold_runtime.{module}"))
+    assert results.attempted
+    assert not results.failed
