@@ -11,7 +11,14 @@ from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserError
 from scaffold_runtime.events import EventEnum, Events, EventsList
-from scaffold_runtime.handlers import EarlyStopping, ProgressBar, TerminateOnNan
+from scaffold_runtime.handlers import (
+    EMA,
+    EarlyStopping,
+    LRScheduler,
+    ProgressBar,
+    TerminateOnNan,
+)
+from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
 from scaffold_runtime.listeners import RemovableEventHandle
 from scaffold_runtime.loggers import JsonLinesLogger, read_json_lines
 from scaffold_runtime.metrics import (
@@ -44,6 +51,7 @@ from scaffold_runtime.updates import Updater
 __version__ = "0.1.0"
 
 __all__ = [
+    "EMA",
     "Accuracy",
     "BatchWise",
     "BestCheckpoint",
@@ -56,7 +64,9 @@ __all__ = [
     "Events",
     "EventsList",
     "InMemoryDataset",
+    "Interval",
     "JsonLinesLogger",
+    "LRScheduler",
     "Loader",
     "Loss",
     "Metric",
@@ -81,6 +91,8 @@ __all__ = [
     "derive_seed",
     "launch",
     "load_parts",
+    "parse_duration",
+    "parse_interval",
     "parse_settings",
     "plain_settings",
     "prepare_batch",

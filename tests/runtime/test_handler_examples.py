@@ -7,7 +7,17 @@ import importlib
 
 import pytest
 
-MODULES = ["trainers", "updates"]
+MODULES = [
+    "best_checkpoint",
+    "checkpoint",
+    "handlers.early_stopping",
+    "handlers.ema",
+    "handlers.lr_scheduler",
+    "handlers.terminate_on_nan",
+    "intervals",
+    "trainers",
+    "updates",
+]
 
 
 @pytest.mark.parametrize("module", MODULES)
