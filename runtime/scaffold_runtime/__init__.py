@@ -20,7 +20,16 @@ from scaffold_runtime.handlers import (
 )
 from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
 from scaffold_runtime.listeners import RemovableEventHandle
-from scaffold_runtime.loggers import JsonLinesLogger, read_json_lines
+from scaffold_runtime.loggers import (
+    CsvLogger,
+    JsonLinesLogger,
+    Logger,
+    Loggers,
+    MLflowLogger,
+    TensorboardLogger,
+    WandBLogger,
+    read_json_lines,
+)
 from scaffold_runtime.metrics import (
     Accuracy,
     BatchWise,
@@ -57,6 +66,7 @@ __all__ = [
     "BestCheckpoint",
     "Checkpoint",
     "CheckpointError",
+    "CsvLogger",
     "EarlyStopping",
     "Engine",
     "EpochWise",
@@ -68,7 +78,10 @@ __all__ = [
     "JsonLinesLogger",
     "LRScheduler",
     "Loader",
+    "Logger",
+    "Loggers",
     "Loss",
+    "MLflowLogger",
     "Metric",
     "MetricUsage",
     "NotComputableError",
@@ -81,9 +94,11 @@ __all__ = [
     "RunningEpochWise",
     "SingleEpochRunningBatchWise",
     "State",
+    "TensorboardLogger",
     "TerminateOnNan",
     "Updater",
     "UserError",
+    "WandBLogger",
     "choose_device",
     "cosine_with_warm_up",
     "create_supervised_evaluator",

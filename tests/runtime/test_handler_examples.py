@@ -15,6 +15,9 @@ MODULES = [
     "handlers.lr_scheduler",
     "handlers.terminate_on_nan",
     "intervals",
+    "loggers.base",
+    "loggers.csv_file",
+    "loggers.json_lines",
     "trainers",
     "updates",
 ]
