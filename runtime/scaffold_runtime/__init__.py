@@ -13,10 +13,16 @@ from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserErro
 from scaffold_runtime.events import EventEnum, Events, EventsList
 from scaffold_runtime.handlers import (
     EMA,
+    DeviceStats,
     EarlyStopping,
+    LRFinder,
     LRScheduler,
+    ModelSummary,
+    Profiler,
     ProgressBar,
     TerminateOnNan,
+    TimeLimit,
+    Timer,
 )
 from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
 from scaffold_runtime.listeners import RemovableEventHandle
@@ -67,6 +73,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "CsvLogger",
+    "DeviceStats",
     "EarlyStopping",
     "Engine",
     "EpochWise",
@@ -76,6 +83,7 @@ __all__ = [
     "InMemoryDataset",
     "Interval",
     "JsonLinesLogger",
+    "LRFinder",
     "LRScheduler",
     "Loader",
     "Logger",
@@ -84,8 +92,10 @@ __all__ = [
     "MLflowLogger",
     "Metric",
     "MetricUsage",
+    "ModelSummary",
     "NotComputableError",
     "NothingSavedError",
+    "Profiler",
     "ProgressBar",
     "RemovableEventHandle",
     "Run",
@@ -96,6 +106,8 @@ __all__ = [
     "State",
     "TensorboardLogger",
     "TerminateOnNan",
+    "TimeLimit",
+    "Timer",
     "Updater",
     "UserError",
     "WandBLogger",
