@@ -24,6 +24,7 @@ MODULES = [
     "loggers.base",
     "loggers.csv_file",
     "loggers.json_lines",
+    "loggers.values",
     "trainers",
     "updates",
 ]

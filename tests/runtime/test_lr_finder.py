@@ -74,11 +74,12 @@ def test_handlers_of_the_trainer_are_left_alone() -> None:
 
 
 def test_what_was_changed_is_put_back_when_the_step_fails() -> None:
-    """An error reaches the caller, and the learning rate is the old one."""
-    trainer, model, optimizer, data = make()
+    """An error reaches the caller; learning rate and place in the window are the old ones."""
+    trainer, model, optimizer, data = make(gradient_accumulation_steps=3)
     with pytest.raises(RuntimeError):
         LRFinder().run(trainer, [data[0], (torch.ones(1), data[0][1])], optimizer, {"model": model})
     assert optimizer.param_groups[0]["lr"] == 0.05
+    assert trainer.state.updater.state_dict()["batches"] == 0
 
 
 def test_the_plot_is_a_figure_with_the_suggestion(tmp_path: Path) -> None:

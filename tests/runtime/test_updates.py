@@ -9,10 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scaffold_runtime import (
+    EMA,
     Engine,
     Events,
+    LRScheduler,
     Updater,
     create_supervised_evaluator,
     create_supervised_trainer,
@@ -229,3 +232,30 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
     """What an option may be is said when it is something else."""
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+class Reads(TorchDispatchMode):
+    """Counts the operations that wait for a device to read a tensor's value."""
+
+    count = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        aten = torch.ops.aten
+        self.count += function in (aten._local_scalar_dense.default, aten.equal.default)
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_value_is_read_while_training() -> None:
+    """Accumulation, clipping, the average of weights and the schedule never wait for the device."""
+    model, trainer = make(gradient_accumulation_steps=2, gradient_clip_val=1.0)
+    EMA(model).attach(trainer)
+    schedule = torch.optim.lr_scheduler.StepLR(trainer.state.updater.optimizer, 2)
+    LRScheduler(schedule, warmup_duration=3).attach(trainer)
+    with Reads() as reads:
+        trainer.run(batches(9), max_epochs=2)
+    assert reads.count == 0
+    with reads:
+        trainer.state.metrics["gradient_norm"].item()
+    assert reads.count == 1

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scaffold_runtime.dispatcher import AnyEvent
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.events import Events
 from scaffold_runtime.listeners import RemovableEventHandle
+from scaffold_runtime.loggers.values import gradients, norms
 from scaffold_runtime.state import State
 
 Transform = Callable[[Any], Any]
@@ -167,16 +168,6 @@ class Loggers(Logger):
             logger._log_model(engine, model)
 
 
-def scalars(values: Mapping[str, Any]) -> dict[str, float]:
-    """
-    Return the single numbers in values, those in sequences and mappings by `name/index`.
-
-    >>> scalars({"loss": torch.tensor(0.5), "recall": [0.25, 1.0], "note": "best"})
-    {'loss': 0.5, 'recall/0': 0.25, 'recall/1': 1.0}
-    """
-    return {name: value for name, part in values.items() for name, value in _scalars(name, part)}
-
-
 def import_optional(module: str, extra: str) -> Any:
     """
     Import a module that only one logger needs.
@@ -190,32 +181,3 @@ def import_optional(module: str, extra: str) -> Any:
         raise UserError(
             f"{error.name or module} is not installed; get it with `pip install -e '.[{extra}]'`"
         ) from None
-
-
-def gradients(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return the gradients that the model's parameters have, with the parameters' names."""
-    named = model.named_parameters()
-    return [(name, each.grad.detach()) for name, each in named if each.grad is not None]
-
-
-def norms(named: Sequence[tuple[str, Tensor]]) -> dict[str, float]:
-    """Return the Euclidean norm of each tensor, read in one go."""
-    if not named:
-        return {}
-    values = torch._foreach_norm([tensor for _, tensor in named])
-    together = torch.stack([value.double() for value in values]).tolist()
-    return {name: value for (name, _), value in zip(named, together, strict=True)}
-
-
-def _scalars(name: str, value: Any) -> Iterator[tuple[str, float]]:
-    value = value.tolist() if isinstance(value, Tensor) else value
-    if isinstance(value, int | float):
-        yield name, float(value)
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _scalars(f"{name}/{key}", part)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for index, part in enumerate(value):
-            yield from _scalars(f"{name}/{index}", part)
-    elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:  # NumPy's numbers.
-        yield name, float(value.item())

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scaffold_runtime.files import write_whole
-from scaffold_runtime.loggers.base import Logger, scalars
+from scaffold_runtime.loggers.base import Logger
+from scaffold_runtime.loggers.values import scalars
 from scaffold_runtime.state import State
 
 Row = dict[str, Any]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaffold_runtime.loggers.base import Logger, import_optional, scalars
+from scaffold_runtime.loggers.base import Logger, import_optional
+from scaffold_runtime.loggers.values import scalars
 from scaffold_runtime.state import State
 
 LARGEST_BATCH = 1000  # What MLflow takes at once.

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from scaffold_runtime.engine import Engine
-from scaffold_runtime.loggers.base import Logger, gradients, import_optional, scalars
+from scaffold_runtime.loggers.base import Logger, import_optional
+from scaffold_runtime.loggers.values import gradients, scalars
 from scaffold_runtime.state import State
 
 
