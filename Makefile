@@ -1,12 +1,13 @@
 # make demo   set up, render a supervised project and train it on real data
 # make test   set up and run every test
 # make lint   set up and check format, lint and types
+# make bench  measure the loop beside a bare one, Ignite and Lightning (fetches both)
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(INSTALLED)
 	rm -rf demo
@@ -23,6 +24,10 @@ lint: $(INSTALLED)
 	for train in templates/*/train.py; do \
 		MYPYPATH=runtime:$$(dirname $$train) $(BIN)/mypy --config-file= --check-untyped-defs $$(dirname $$train)/*.py || exit 1; \
 	done
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet pytorch-ignite==0.5.5 lightning==2.6.6
+	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf .venv .wheels demo

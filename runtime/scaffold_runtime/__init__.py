@@ -11,10 +11,32 @@ from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserError
 from scaffold_runtime.events import EventEnum, Events, EventsList
-from scaffold_runtime.handlers import EarlyStopping, ProgressBar, TerminateOnNan
+from scaffold_runtime.handlers import (
+    EMA,
+    DeviceStats,
+    EarlyStopping,
+    LRFinder,
+    LRScheduler,
+    ModelSummary,
+    Profiler,
+    ProgressBar,
+    TerminateOnNan,
+    TimeLimit,
+    Timer,
+)
+from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
 from scaffold_runtime.launch import launch
 from scaffold_runtime.listeners import RemovableEventHandle
-from scaffold_runtime.loggers import JsonLinesLogger, read_json_lines
+from scaffold_runtime.loggers import (
+    CsvLogger,
+    JsonLinesLogger,
+    Logger,
+    Loggers,
+    MLflowLogger,
+    TensorboardLogger,
+    WandBLogger,
+    read_json_lines,
+)
 from scaffold_runtime.metrics import (
     ROC_AUC,
     Accuracy,
@@ -66,10 +88,12 @@ from scaffold_runtime.trainers import (
     prepare_batch,
     to_device,
 )
+from scaffold_runtime.updates import Updater
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
+    "EMA",
     "ROC_AUC",
     "Accuracy",
     "Average",
@@ -81,6 +105,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ConfusionMatrix",
+    "CsvLogger",
+    "DeviceStats",
     "DiceCoefficient",
     "EarlyStopping",
     "Engine",
@@ -92,20 +118,28 @@ __all__ = [
     "FBeta",
     "Fbeta",
     "InMemoryDataset",
+    "Interval",
     "IoU",
     "JaccardIndex",
     "JsonLinesLogger",
+    "LRFinder",
+    "LRScheduler",
     "Loader",
+    "Logger",
+    "Loggers",
     "Loss",
+    "MLflowLogger",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
     "MetricUsage",
     "MetricsLambda",
+    "ModelSummary",
     "NotComputableError",
     "NothingSavedError",
     "Perplexity",
     "Precision",
+    "Profiler",
     "ProgressBar",
     "Recall",
     "RemovableEventHandle",
@@ -116,10 +150,15 @@ __all__ = [
     "RunningEpochWise",
     "SingleEpochRunningBatchWise",
     "State",
+    "TensorboardLogger",
     "TerminateOnNan",
+    "TimeLimit",
+    "Timer",
     "TopKAccuracy",
     "TopKCategoricalAccuracy",
+    "Updater",
     "UserError",
+    "WandBLogger",
     "attach_metric",
     "choose_device",
     "cmAccuracy",
@@ -133,6 +172,8 @@ __all__ = [
     "launch",
     "load_parts",
     "mIoU",
+    "parse_duration",
+    "parse_interval",
     "parse_settings",
     "plain_settings",
     "prepare_batch",

@@ -83,15 +83,11 @@ class BestCheckpoint:
         score = float(score)
         if math.isnan(score) or not self._is_among_the_best(score):
             return False
-        name = (
-            f"best_{self._model_name}_{self._score_name}={score:.4f}"
-            f"_iteration={self._trainer.state.iteration}.pt"
-        )
-        if any(kept == name and self._is_better(old, score) for old, kept in self._kept):
-            return False  # Two scores of one iteration that look alike: the better one stays.
+        name = self._unused_name(score)
         parts = {part_name: part.state_dict() for part_name, part in self._parts.items()}
-        rank = self._sign * score
-        write_checkpoint(self._folder / name, {"parts": parts, "rank": rank})
+        iteration = self._trainer.state.iteration
+        content = {"parts": parts, "rank": self._sign * score, "iteration": iteration}
+        write_checkpoint(self._folder / name, content)
         self._keep(score, name)
         return True
 
@@ -123,6 +119,14 @@ class BestCheckpoint:
             (score, name) for score, name in state_dict["kept"] if (self._folder / name).exists()
         ]
 
+    def _unused_name(self, score: float) -> str:
+        """Return a name that no kept file has, also if the trainer stood still between two."""
+        name = f"best_{self._model_name}_{self._score_name}={score:.4f}"
+        name = f"{name}_iteration={self._trainer.state.iteration}"
+        kept = {name for _, name in self._kept}
+        endings = (f"-{number}.pt" if number else ".pt" for number in range(len(kept) + 1))
+        return next(name + ending for ending in endings if name + ending not in kept)
+
     def _is_among_the_best(self, score: float) -> bool:
         if len(self._kept) < self._n_saved:
             return True
@@ -132,8 +136,7 @@ class BestCheckpoint:
         return self._sign * score > self._sign * other
 
     def _keep(self, score: float, name: str) -> None:
-        others = [kept for kept in self._kept if kept[1] != name]
-        ranked = sorted([*others, (score, name)], key=lambda kept: -self._sign * kept[0])
+        ranked = sorted([*self._kept, (score, name)], key=lambda kept: -self._sign * kept[0])
         self._kept, dropped = ranked[: self._n_saved], ranked[self._n_saved :]
         for _, worse in dropped:  # Only now: the better one is safe on disk.
             (self._folder / worse).unlink(missing_ok=True)
@@ -141,7 +144,7 @@ class BestCheckpoint:
 
 def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
     """
-    Load the parts from the best file that a `BestCheckpoint` left in a folder.
+    Load the parts from the best file (of equal ones, the oldest) of a `BestCheckpoint`.
 
     Returns:
         The path of the file.
@@ -158,6 +161,6 @@ def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
             logger.warning("%s; it is passed over", error)
     if not found:
         raise NothingSavedError(f"there is no good best checkpoint in {folder}")
-    path, content = max(found, key=lambda pair: pair[1]["rank"])
+    path, content = max(found, key=lambda pair: (pair[1]["rank"], -pair[1].get("iteration", 0)))
     load_parts(path, content, parts)
     return path

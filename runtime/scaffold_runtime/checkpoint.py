@@ -11,8 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError
 from scaffold_runtime.files import remove_leftovers, write_whole
+from scaffold_runtime.intervals import Interval, parse_interval
+from scaffold_runtime.listeners import RemovableEventHandle
 from scaffold_runtime.seeding import random_state, set_random_state
 
 logger = logging.getLogger(__name__)
@@ -34,15 +37,15 @@ class Checkpoint:
     Save all parts of a run together, and put them back.
 
     The newest state is `last.pt`, the ones before it are `last-1.pt` and so on. The
-    random state of Python, NumPy and torch is always part of it. As a handler it saves
-    whenever its event happens:
+    random state of Python, NumPy and torch is always part of it. Attached, it saves
+    every few iterations, epochs or minutes; as a handler, whenever its event happens:
 
     >>> import tempfile
-    >>> from scaffold_runtime import Engine, Events
+    >>> from scaffold_runtime import Engine
     >>> engine, model = Engine(lambda engine, batch: None), torch.nn.Linear(2, 1)
     >>> folder = Path(tempfile.mkdtemp())
     >>> checkpoint = Checkpoint(folder, {"trainer": engine, "model": model})
-    >>> handle = engine.add_event_handler(Events.EPOCH_COMPLETED, checkpoint)
+    >>> handle = checkpoint.attach(engine, every="2ep")
     >>> state = engine.run([1, 2, 3], max_epochs=4)
     >>> sorted(path.name for path in folder.iterdir())
     ['last-1.pt', 'last.pt']
@@ -76,6 +79,15 @@ class Checkpoint:
     def __call__(self) -> None:
         """Save, as a handler."""
         self.save()
+
+    def attach(self, engine: Engine, every: str | int | Interval = "epoch") -> RemovableEventHandle:
+        """
+        Save every so often: `1000` iterations, `"2ep"`, `"10min"`; see `parse_interval`.
+
+        Raises:
+            IntervalError: That is no interval.
+        """
+        return engine.add_event_handler(parse_interval(every).event(), self)
 
     def save(self) -> Path:
         """

@@ -39,6 +39,7 @@ class State:
     if TYPE_CHECKING:  # Users add names of their own. At run time it would slow every access.
 
         def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __repr__(self) -> str:
         plain = (int, float, str, type(None))

@@ -56,7 +56,8 @@ def test_a_project_depends_on_six_packages_with_lower_bounds(
     names = [requirement.partition(">=")[0] for requirement in metadata["dependencies"]]
     assert sorted(names) == ["matplotlib", "numpy", "pyyaml", "torch", "tqdm", "tyro"]
     assert all(">=" in requirement for requirement in metadata["dependencies"])
-    assert metadata["optional-dependencies"].keys() == {"test"}
+    extras = {"test", "tensorboard", "mlflow", "wandb"}
+    assert metadata["optional-dependencies"].keys() == extras
 
 
 def test_every_package_that_a_project_needs_is_no_name_for_it(repository: Path) -> None:

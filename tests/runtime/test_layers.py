@@ -16,16 +16,17 @@ LAYERS = [
     {"launch", "report"},
     {"run_folder"},
     {"handlers", "metrics", "loggers", "checkpoint", "best_checkpoint", "data", "trainers"},
+    {"updates"},
     {"engine"},
     {"course"},
     {"dispatcher"},
-    {"listeners"},
+    {"listeners", "intervals"},
     {"events", "state", "stream"},
     {"figures", "settings", "device", "schedules"},
     {"errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
-BESIDE = {("best_checkpoint", "checkpoint"), ("trainers", "metrics")}
+BESIDE = {("best_checkpoint", "checkpoint"), ("trainers", "metrics"), ("handlers", "checkpoint")}
 OPTIONAL = ["tqdm", "yaml", "tyro", "matplotlib"]
 
 

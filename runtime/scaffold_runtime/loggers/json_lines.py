@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
-from scaffold_runtime.dispatcher import AnyEvent
-from scaffold_runtime.engine import Engine
-from scaffold_runtime.listeners import RemovableEventHandle
+from scaffold_runtime.loggers.base import Logger
 from scaffold_runtime.state import State
 
 
-class JsonLinesLogger:
+class JsonLinesLogger(Logger):
     """
     Append one object for each logged event to a file.
 
@@ -30,7 +28,7 @@ class JsonLinesLogger:
     '{"split": "valid", "epoch": 0, "iteration": 0, "accuracy": 0.5}\\n'
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Append to this file, making it and its folder when the first line comes."""
         self.path = Path(path)
 
@@ -41,22 +39,6 @@ class JsonLinesLogger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
-
-    def attach_output_handler(
-        self,
-        engine: Engine,
-        event_name: AnyEvent,
-        tag: str,
-        metric_names: Sequence[str] | Literal["all"] = "all",
-    ) -> RemovableEventHandle:
-        """Log the engine's metrics, under the split `tag`, whenever the event happens."""
-
-        def log_metrics(engine: Engine) -> None:
-            metrics = engine.state.metrics
-            names = metrics if metric_names == "all" else metric_names
-            self.log(tag, engine.state, {name: metrics[name] for name in names})
-
-        return engine.add_event_handler(event_name, log_metrics)
 
     def state_dict(self) -> dict[str, int]:
         """Return how long the file is."""
