@@ -21,7 +21,7 @@ def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
     names = _metric_names(lines)
     figure = Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        logged = [line for line in lines if line.get(name) is not None]
+        logged = [line for line in lines if isinstance(line.get(name), int | float)]
         for split in dict.fromkeys(line["split"] for line in logged):
             points = [(line["iteration"], line[name]) for line in logged if line["split"] == split]
             dot = "o" if len(points) < 3 else None
@@ -89,7 +89,9 @@ def plot_images(images: Sequence[Tensor], titles: Sequence[str], columns: int = 
 def _metric_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     found = dict.fromkeys(name for line in lines for name in line)
     names = [name for name in found if name not in ("split", "epoch", "iteration")]
-    return [name for name in names if any(line.get(name) is not None for line in lines)]
+    return [
+        name for name in names if any(isinstance(line.get(name), int | float) for line in lines)
+    ]
 
 
 def _dress(axes: Axes, name: str, values: Sequence[float]) -> None:

@@ -27,8 +27,9 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         sys.exit(2)
-    except PermissionError as error:
-        print(f"{program}: {error.filename}: permission denied", file=sys.stderr)
+    except OSError as error:  # A folder that cannot be written, a disk that is full.
+        reason = error.strerror.lower() if error.strerror else error
+        print(f"{program}: {error.filename}: {reason}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"{program}: stopped{_how_to_go_on(settings)}", file=sys.stderr)

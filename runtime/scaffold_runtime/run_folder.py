@@ -89,7 +89,11 @@ class Run:
         parts = [f"epoch {state.epoch:>{len(str(state.max_epochs))}}/{state.max_epochs}"]
         for split, metrics in splits.items():
             self.logger.log(split, state, metrics)
-            numbers = (f"{name} {float(value):.4f}" for name, value in metrics.items())
+            numbers = (
+                f"{name} {float(value):.4f}"
+                for name, value in metrics.items()
+                if isinstance(value, int | float) or getattr(value, "ndim", None) == 0
+            )
             parts.append(f"{split} {', '.join(numbers)}")
         self.say("  |  ".join(parts))
 

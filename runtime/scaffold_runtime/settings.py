@@ -32,7 +32,7 @@ class Range:
     most: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        return self.least <= value <= self.most
+        return math.isfinite(value) and self.least <= value <= self.most
 
     def __str__(self) -> str:
         finite = math.isfinite(self.most)

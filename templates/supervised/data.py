@@ -72,6 +72,10 @@ def read_image(path: Path) -> Tensor:
         pixels = torch.from_numpy(imread(path).copy()).float()
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a picture: {error}") from None
+    if pixels.ndim == 3 and pixels.shape[-1] == 4:  # What is transparent shows white paper.
+        full = 255 if pixels.max() > 1 else 1
+        opaque = pixels[..., 3:] / full
+        pixels = opaque * pixels[..., :3] + (1 - opaque) * full
     grey = pixels[..., :3].mean(dim=-1) if pixels.ndim == 3 else pixels
     grey = grey / 255 if grey.max() > 1 else grey
     border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
