@@ -229,31 +229,28 @@ def scores_and_labels() -> list[Any]:
     ]
 
 
-def scaffold_evaluate() -> Callable[[], None]:
+def engine_evaluate(engine_class: Any, metrics: Any) -> Callable[[], None]:
     import torch.nn.functional as F
 
-    from scaffold_runtime import Engine
-    from scaffold_runtime.metrics import Accuracy, ConfusionMatrix, Loss
-
     data = scores_and_labels()
-    engine = Engine(lambda engine, batch: batch)
-    Accuracy().attach(engine, "accuracy")
-    Loss(F.cross_entropy).attach(engine, "loss")
-    ConfusionMatrix(CLASSES).attach(engine, "confusion")
+    engine = engine_class(lambda engine, batch: batch)
+    metrics.Accuracy().attach(engine, "accuracy")
+    metrics.Loss(F.cross_entropy).attach(engine, "loss")
+    metrics.ConfusionMatrix(CLASSES).attach(engine, "confusion")
     return lambda: engine.run(data)
+
+
+def scaffold_evaluate() -> Callable[[], None]:
+    from scaffold_runtime import Engine, metrics
+
+    return engine_evaluate(Engine, metrics)
 
 
 def ignite_evaluate() -> Callable[[], None]:
-    import torch.nn.functional as F
+    from ignite import metrics
     from ignite.engine import Engine
-    from ignite.metrics import Accuracy, ConfusionMatrix, Loss
 
-    data = scores_and_labels()
-    engine = Engine(lambda engine, batch: batch)
-    Accuracy().attach(engine, "accuracy")
-    Loss(F.cross_entropy).attach(engine, "loss")
-    ConfusionMatrix(CLASSES).attach(engine, "confusion")
-    return lambda: engine.run(data)
+    return engine_evaluate(Engine, metrics)
 
 
 def torchmetrics_evaluate() -> Callable[[], None]:
