@@ -59,7 +59,7 @@ def bare_noop() -> Callable[[], None]:
 bare_ten_filters = bare_noop
 
 
-def engine_noop(module: Any, handlers: int) -> Callable[[], None]:
+def noop_with(module: Any, handlers: int) -> Callable[[], None]:
     data = list(range(ITERATIONS["noop"]))
     engine = module.Engine(lambda engine, batch: batch)
     engine.add_event_handler(module.Events.ITERATION_COMPLETED(every=100), lambda engine: None)
@@ -72,25 +72,25 @@ def engine_noop(module: Any, handlers: int) -> Callable[[], None]:
 def scaffold_noop() -> Callable[[], None]:
     import scaffold_runtime
 
-    return engine_noop(scaffold_runtime, handlers=0)
+    return noop_with(scaffold_runtime, handlers=0)
 
 
 def scaffold_ten_filters() -> Callable[[], None]:
     import scaffold_runtime
 
-    return engine_noop(scaffold_runtime, handlers=10)
+    return noop_with(scaffold_runtime, handlers=10)
 
 
 def ignite_noop() -> Callable[[], None]:
     import ignite.engine
 
-    return engine_noop(ignite.engine, handlers=0)
+    return noop_with(ignite.engine, handlers=0)
 
 
 def ignite_ten_filters() -> Callable[[], None]:
     import ignite.engine
 
-    return engine_noop(ignite.engine, handlers=10)
+    return noop_with(ignite.engine, handlers=10)
 
 
 def lightning_noop() -> Callable[[], None]:
@@ -229,7 +229,7 @@ def scores_and_labels() -> list[Any]:
     ]
 
 
-def engine_evaluate(engine_class: Any, metrics: Any) -> Callable[[], None]:
+def evaluate_with(engine_class: Any, metrics: Any) -> Callable[[], None]:
     import torch.nn.functional as F
 
     data = scores_and_labels()
@@ -243,14 +243,14 @@ def engine_evaluate(engine_class: Any, metrics: Any) -> Callable[[], None]:
 def scaffold_evaluate() -> Callable[[], None]:
     from scaffold_runtime import Engine, metrics
 
-    return engine_evaluate(Engine, metrics)
+    return evaluate_with(Engine, metrics)
 
 
 def ignite_evaluate() -> Callable[[], None]:
     from ignite import metrics
     from ignite.engine import Engine
 
-    return engine_evaluate(Engine, metrics)
+    return evaluate_with(Engine, metrics)
 
 
 def torchmetrics_evaluate() -> Callable[[], None]:
