@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from scaffold_runtime.dispatcher import Dispatcher
 from scaffold_runtime.errors import LimitError
 from scaffold_runtime.state import State
@@ -30,8 +32,9 @@ class Course(Dispatcher):
         """
         Return where the run stands, as plain values: the last iteration that was
         finished, the place in the epoch and in the data, the limits, the seed, the
-        attributes of the state that `state_dict_user_keys` lists, and the state of
-        what is attached: metrics, schedulers, loggers and the like.
+        attributes of the state that `state_dict_user_keys` lists, the metrics that are
+        tensors or plain values, and the state of what is attached: metrics, schedulers,
+        loggers and the like.
         """
         state = self.state
         return {
@@ -43,6 +46,7 @@ class Course(Dispatcher):
             "seed": state.seed,
             "epoch_start": self._epoch_start,
             "data": self._stream.state_dict(),
+            "metrics": {name: value for name, value in state.metrics.items() if _is_plain(value)},
             "attached": {name: part.state_dict() for name, part in self._attached().items()},
             **{key: getattr(state, key) for key in self.state_dict_user_keys},
         }
@@ -64,6 +68,7 @@ class Course(Dispatcher):
             setattr(self.state, key, saved.get(key))
         for key in self.state_dict_user_keys:
             setattr(self.state, key, saved[key])
+        self.state.metrics.update(saved.get("metrics", {}))
         self._epoch_start = saved["epoch_start"]
         self._stream.load_state_dict(saved["data"])
         self._unfinished = 0
@@ -182,6 +187,15 @@ class Course(Dispatcher):
         return (
             self._epoch_start is None and max_epochs is not None and self.state.epoch >= max_epochs
         )
+
+
+def _is_plain(value: Any) -> bool:
+    """Say whether a value can be saved: a tensor, a plain value, or a collection of these."""
+    if isinstance(value, dict):
+        return all(_is_plain(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return type(value) in (Tensor, bool, int, float, str, type(None))
 
 
 def _check_limits(max_epochs: int | None, max_iters: int | None, epoch_length: int | None) -> None:

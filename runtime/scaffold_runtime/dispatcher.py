@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from scaffold_runtime.events import EventEnum, Events, EventsList, FilteredEvent
-from scaffold_runtime.listeners import Handler, Listeners, RemovableEventHandle
+from scaffold_runtime.listeners import ALWAYS, Handler, Listeners, RemovableEventHandle
 from scaffold_runtime.state import State
 
 Event = EventEnum | str
@@ -34,6 +34,8 @@ class Dispatcher:
         self._listeners: dict[Event, Listeners] = {
             event: Listeners(COUNTERS.get(event)) for event in Events
         }
+        self._running = False
+        self._afterwards: list[Callable[[], Any]] = []  # To be called when no event is under way.
 
     def on(self, event_name: AnyEvent, *args: Any, **kwargs: Any) -> Callable[[Function], Function]:
         """Attach the decorated function, as `add_event_handler` does, and return it."""
@@ -113,6 +115,36 @@ class Dispatcher:
             ValueError: The event is not registered.
         """
         self._listeners_of(event_name).fire(self)  # type: ignore[arg-type]
+
+    def call_afterwards(self, function: Callable[[], Any]) -> None:
+        """
+        Call a function once, after all handlers of the event under way, or of the next.
+
+        Then every handler has done its part, so the state is whole: the time to save it.
+        A signal handler may call this; while the engine does not run, it calls at once.
+
+        >>> from scaffold_runtime import Engine
+        >>> engine = Engine(lambda engine, batch: None)
+        >>> def ask_first():
+        ...     engine.call_afterwards(lambda: print("saved"))
+        >>> handle = engine.add_event_handler(Events.COMPLETED, ask_first)
+        >>> handle = engine.add_event_handler(Events.COMPLETED, lambda: print("measured"))
+        >>> state = engine.run([1])
+        measured
+        saved
+        """
+        if not self._running:
+            function()
+            return
+        self._afterwards.append(function)
+        self._listeners[Events.ITERATION_COMPLETED].due = ALWAYS
+
+    def run_afterwards(self) -> None:
+        """Call what waits for the end of an event, unless one is still under way."""
+        if any(listeners.is_firing for listeners in self._listeners.values()):
+            return
+        while self._afterwards:
+            self._afterwards.pop(0)()
 
     def _attached(self) -> dict[str, Any]:
         """

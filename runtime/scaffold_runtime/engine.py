@@ -49,7 +49,7 @@ class Engine(Course):
         self._stop_at: float = 0  # The iteration after which the loop has to look up.
         self._request: type[_Leave] | None = None  # What terminate() and its like asked for.
         self._skip_completed = False
-        self._running = self._inside_epoch = False
+        self._inside_epoch = False
 
     # --- Running ----------------------------------------------------------
 
@@ -98,6 +98,7 @@ class Engine(Course):
         finally:
             self._running = self._inside_epoch = False
             self._request = None
+            self._afterwards.clear()
         return self.state
 
     def set_data(self, data: Iterable[Any]) -> None:
@@ -277,6 +278,7 @@ class Engine(Course):
                 handler.call(self, error)
             except Exception as another:
                 logger.warning("a handler of EXCEPTION_RAISED failed itself: %r", another)
+        self.run_afterwards()
 
 
 class _Leave(Exception):

@@ -1,6 +1,9 @@
 """What a person can put right."""
 
 
+import signal
+
+
 class UserError(Exception):
     """A mistake of the person at the keyboard; shown as one line, without a traceback."""
 
@@ -15,3 +18,11 @@ class CheckpointError(UserError):
 
 class NothingSavedError(UserError, FileNotFoundError):
     """There is no checkpoint yet."""
+
+
+class Stopped(SystemExit):
+    """The run was saved because of a signal; the process exits with 128 + its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.signal = signal.Signals(number)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -134,29 +135,25 @@ class Every:
     before: int | None = None
 
     def __call__(self, engine: Engine, count: int) -> bool:
-        return self._in_step(count) and self._low < count < self._high
+        return self._low < count < self._high and (count - self._offset) % self.every == 0
 
     def next_after(self, count: int) -> float:
         """Return the first count after this one that is due, or `NEVER`."""
-        candidate = max(count, self._low) + 1
-        while not self._in_step(candidate):
-            candidate += self.every - (candidate - self._offset) % self.every
+        least = max(count, self._low) + 1
+        candidate = least + (self._offset - least) % self.every
         return candidate if candidate < self._high else NEVER
 
-    def _in_step(self, count: int) -> bool:
-        return (count - self._offset) % self.every == 0
-
-    @property
+    @cached_property
     def _offset(self) -> int:
         # As in Ignite: a window counts its steps from the first count inside it.
         windowed = self.after is not None or self.before is not None
         return self._low + 1 if windowed else 0
 
-    @property
+    @cached_property
     def _low(self) -> int:
         return -1 if self.after is None and self.before is None else self.after or 0
 
-    @property
+    @cached_property
     def _high(self) -> float:
         return NEVER if self.before is None else self.before
 

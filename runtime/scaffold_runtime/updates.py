@@ -129,14 +129,23 @@ class Updater:
         self._batches, self._is_empty = 0, True
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the place in the window and the scaler's state; the gradients are not in it."""
+        """Return the place in the window, the gradients added so far, and the scaler's state."""
+        parameters = [] if self._is_empty else self._parameters()
         scaler = None if self.scaler is None else self.scaler.state_dict()
-        return {"batches": self._batches, "scaler": scaler}
+        return {
+            "batches": self._batches,
+            "gradients": [None if each.grad is None else each.grad.clone() for each in parameters],
+            "scaler": scaler,
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` returned."""
+        """Take up what `state_dict` returned; the gradients go to the optimizer's parameters."""
+        gradients = state_dict.get("gradients", [])
         self._batches = state_dict["batches"]
-        self._is_empty = self._batches == 0
+        self._is_empty = not gradients
+        self.optimizer.zero_grad()
+        for parameter, gradient in zip(self._parameters(), gradients, strict=bool(gradients)):
+            parameter.grad = None if gradient is None else gradient.to(parameter.device).clone()
         if self.scaler is not None and state_dict["scaler"]:
             self.scaler.load_state_dict(state_dict["scaler"])
 
