@@ -53,8 +53,8 @@ class SaveOnSignal:
     def attach(self, engine: Engine) -> None:
         """Listen from the start of a run of this engine to its end."""
         engine.add_event_handler(Events.STARTED | Events.EPOCH_STARTED, self._listen)
-        endings = Events.COMPLETED | Events.INTERRUPT | Events.EXCEPTION_RAISED
-        engine.add_event_handler(endings, self._stop_listening)
+        endings = Events.TERMINATE | Events.COMPLETED | Events.INTERRUPT
+        engine.add_event_handler(endings | Events.EXCEPTION_RAISED, self._stop_listening)
 
     def _listen(self, engine: Engine) -> None:
         if self._before or threading.current_thread() is not threading.main_thread():
