@@ -39,6 +39,8 @@ class RunningAverage(Metric):
         alpha: float = 0.98,
         output_transform: Callable[[Any], Any] = lambda output: output,
         epoch_bound: bool = True,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
     ) -> None:
         """
         Args:
@@ -47,6 +49,8 @@ class RunningAverage(Metric):
             alpha: The share that the average so far keeps, between 0 and 1.
             output_transform: Makes the number of what the step returned.
             epoch_bound: Begin anew in every epoch.
+            device: Where the average is kept; by default where the outputs are.
+            skip_unrolling: Has no effect: an output is taken as it is.
 
         Raises:
             ValueError: `alpha` is not between 0 and 1.
@@ -58,7 +62,7 @@ class RunningAverage(Metric):
         self.usage: MetricUsage = (
             SingleEpochRunningBatchWise() if epoch_bound else RunningBatchWise()
         )
-        super().__init__(output_transform)
+        super().__init__(output_transform, device, skip_unrolling)
 
     def reset(self) -> None:
         self._value: Any = None
@@ -74,7 +78,7 @@ class RunningAverage(Metric):
     def update(self, output: Any) -> None:
         value = output
         if isinstance(output, Tensor):
-            value = output.detach()
+            value = self._keep(output.detach())
             value = value if value.is_floating_point() else value.float()
         if self._value is None:
             # A step may write its next output into the same tensor.
