@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ class Loss(Metric):
     The mean of a loss function over all samples, batches of any sizes weighted rightly.
 
     `update` takes `(y_pred, y)`, or `(y_pred, y, kwargs)` with arguments for the
-    loss function, which must return the mean over its batch.
+    loss function, which must return the mean over its batch. In an output that is a
+    mapping these are `criterion_kwargs`.
 
     >>> import torch
     >>> loss = Loss(torch.nn.functional.mse_loss)
@@ -47,6 +48,11 @@ class Loss(Metric):
         self._loss_fn = loss_fn
         self._batch_size = batch_size
         super().__init__(output_transform, device, skip_unrolling)
+
+    def _take_up(self, output: Any) -> None:
+        if isinstance(output, Mapping) and "criterion_kwargs" in output:
+            output = output["y_pred"], output["y"], output["criterion_kwargs"]
+        super()._take_up(output)
 
     def reset(self) -> None:
         self._sum: Tensor | float = 0.0

@@ -240,7 +240,7 @@ def _reset_for_names(metric: Metric) -> tuple[str, ...]:
     try:
         metric.reset()
     finally:
-        metric.__class__ = kind
+        object.__setattr__(metric, "__class__", kind)  # Not to be noted.
     return tuple(names)
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.metrics.metric import Metric, NotComputableError
 from scaffold_runtime.metrics.usage import (
+    EpochWise,
     MetricUsage,
     RunningBatchWise,
+    RunningEpochWise,
     SingleEpochRunningBatchWise,
 )
 
@@ -66,6 +68,23 @@ class RunningAverage(Metric):
 
     def reset(self) -> None:
         self._value: Any = None
+
+    def _updates(self, usage: MetricUsage | str | None) -> list[tuple[Any, Callable[..., None]]]:
+        usage = self._usage(usage)
+        if self._src is None or not isinstance(usage, RunningEpochWise):
+            return super()._updates(usage)
+        # The average of the epochs' values, not of the iterations'.
+        source = EpochWise()
+        return [
+            (usage.started, self.started),
+            (source.started, self._src.started),
+            (source.iteration_completed, self._src.iteration_completed),
+            (source.completed, self._take_up_source),
+        ]
+
+    def _take_up_source(self) -> None:
+        if self._src is not None:
+            self.update(self._src.compute())
 
     def iteration_completed(self, engine: Engine) -> None:
         if self._src is None:
