@@ -93,8 +93,6 @@ class Handler:
         "function",
         "kwargs",
         "removed",
-        "takes_engine",
-        "takes_event",
     )
 
     def __init__(
@@ -123,30 +121,35 @@ class Handler:
         self.kwargs = kwargs or {}
         self.filter = filter
         self.removed = False
-        for self.takes_event, self.takes_engine in itertools.product((True, False), repeat=2):
-            if accepts(
-                function, *self._arguments(None, event_args), **self._keywords(event_kwargs)
-            ):
-                # Most handlers take the engine and nothing else: no detour for them.
-                plain = self.takes_engine and not args and not self.kwargs and not event_args
-                self.call: Callable[..., Any] = (
-                    function if plain and not event_kwargs else self._call
-                )
+        for takes_event, takes_engine in itertools.product((True, False), repeat=2):
+            given = (*((None,) if takes_engine else ()), *(event_args if takes_event else ()))
+            named = {**((event_kwargs or {}) if takes_event else {}), **self.kwargs}
+            if accepts(function, *given, *args, **named):
+                takes_event = takes_event and bool(event_args or event_kwargs)
+                self.call = self._caller(takes_event, takes_engine)
                 return
         raise ValueError(
             f"{_describe(function)} cannot handle {event}: besides the engine, which it may leave "
             f"out, it is called with {args} and {self.kwargs}"
         )
 
-    def _call(self, engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
-        self.function(*self._arguments(engine, event_args), **self._keywords(event_kwargs))
+    def _caller(self, takes_event: bool, takes_engine: bool) -> Callable[..., Any]:
+        """Return what calls the function with all that it takes, on the shortest way."""
+        function, args, kwargs = self.function, self.args, self.kwargs
 
-    def _arguments(self, engine: Engine | None, event_args: tuple[Any, ...]) -> tuple[Any, ...]:
-        first = (engine,) if self.takes_engine else ()
-        return (*first, *(event_args if self.takes_event else ()), *self.args)
+        def call_with_all(engine: Engine, *event_args: Any, **event_kwargs: Any) -> None:
+            first = (engine,) if takes_engine else ()
+            function(*first, *event_args, *args, **{**event_kwargs, **kwargs})
 
-    def _keywords(self, event_kwargs: dict[str, Any] | None) -> dict[str, Any]:
-        return {**event_kwargs, **self.kwargs} if event_kwargs and self.takes_event else self.kwargs
+        def call_with_engine(engine: Engine, *_: Any, **__: Any) -> None:
+            function(engine, *args, **kwargs)
+
+        def call_without_engine(engine: Engine, *_: Any, **__: Any) -> None:
+            function(*args, **kwargs)
+
+        if takes_event:
+            return call_with_all
+        return call_with_engine if takes_engine else call_without_engine
 
 
 class RemovableEventHandle:

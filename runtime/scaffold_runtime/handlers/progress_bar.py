@@ -19,6 +19,14 @@ class ProgressBar:
     It is drawn a few times a second, and only then are the metrics read; in all
     other iterations it compares two times. Lines printed with `log_message`
     appear above the bar.
+
+    >>> from scaffold_runtime import Average
+    >>> engine, bar = Engine(lambda engine, batch: batch), ProgressBar()
+    >>> Average().attach(engine, "loss", "running_batch_wise")
+    >>> bar.attach(engine, ["loss"])
+    >>> handle = engine.add_event_handler(Events.COMPLETED, bar.log_message, "trained")
+    >>> state = engine.run([2.0, 4.0])
+    trained
     """
 
     def __init__(

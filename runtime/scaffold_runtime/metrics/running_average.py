@@ -95,19 +95,23 @@ class RunningAverage(Metric):
         self.update(self._src.compute())
 
     def update(self, output: Any) -> None:
-        value = output
         if isinstance(output, Tensor):
-            value = self._keep(output.detach())
-            value = value if value.is_floating_point() else value.float()
-        if self._value is None:
+            output = self._keep(output.detach() if output.is_floating_point() else output.float())
+        before = self._value
+        if before is None:
             # A step may write its next output into the same tensor.
-            self._value = value.clone() if isinstance(value, Tensor) else value
-        elif isinstance(value, Tensor):
-            self._value = torch.lerp(value, self._value.to(value.device), self._alpha)
+            self._value = output.clone() if isinstance(output, Tensor) else output
+        elif isinstance(output, Tensor):
+            if before.device != output.device:
+                before = before.to(output.device)
+            self._value = torch.lerp(output, before, self._alpha)
         else:
-            self._value = self._alpha * self._value + (1.0 - self._alpha) * value
+            self._value = self._alpha * before + (1.0 - self._alpha) * output
 
     def compute(self) -> Any:
         if self._value is None:
             raise NotComputableError("RunningAverage has no value: it has seen no output")
         return self._value
+
+    def completed(self, engine: Engine, name: str) -> None:
+        engine.state.metrics[name] = self._value
