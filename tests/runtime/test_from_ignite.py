@@ -418,7 +418,7 @@ RISING = [1.0, 1.2, 1.4, 1.6, 1.8, 1.7, 1.6, 1.5, 2.0]
         ({"threshold": 0.3, "cumulative": True}, 7),
         ({"min_delta": 0.3, "cumulative_delta": True}, 7),
         ({"threshold": 0.1, "threshold_mode": "rel"}, 7),
-        ({"min_delta": 0.1, "min_delta_mode": "rel"}, 7),
+        ({"min_delta": 0.18, "min_delta_mode": "rel"}, 4),
         ({"threshold": 0.18, "threshold_mode": "rel"}, 4),
         ({"mode": "min"}, 3),
     ],

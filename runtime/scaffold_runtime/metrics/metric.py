@@ -161,7 +161,11 @@ class Metric(Arithmetic, ABC):
         enabled = torch.is_grad_enabled()
         torch._C._set_grad_enabled(False)  # What `torch.no_grad` does, in a fifth of its time.
         try:
-            self._take_up(self._output_transform(engine.state.output))
+            output = self._output_transform(engine.state.output)
+            if type(output) is tuple and output and isinstance(output[0], Tensor):
+                self.update(output)  # As nearly always: no need to look further.
+            else:
+                self._take_up(output)
         finally:
             torch._C._set_grad_enabled(enabled)
 
@@ -176,7 +180,7 @@ class Metric(Arithmetic, ABC):
     def _take_up(self, output: Any) -> None:
         if self.required_output_keys is not None and isinstance(output, Mapping):
             output = tuple(output[key] for key in self.required_output_keys)
-        if isinstance(output, list | tuple) and not self._skip_unrolling and are_samples(output):
+        if not self._skip_unrolling and are_samples(output):
             for sample in in_batches(output):
                 self.update(sample)
         else:

@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+LISTS = (list, tuple)
+ITEMS = (Tensor, Number)
 
-def are_samples(output: Sequence[Any]) -> bool:
+
+def are_samples(output: Any) -> bool:
     """Say whether all parts of an output are lists of tensors or numbers, and not tensors."""
-    return bool(output) and all(
-        isinstance(part, list | tuple) and all(isinstance(each, Tensor | Number) for each in part)
-        for part in output
+    if not isinstance(output, LISTS) or not output or not isinstance(output[0], LISTS):
+        return False  # Nearly always, and soon.
+    return all(
+        isinstance(part, LISTS) and all(isinstance(each, ITEMS) for each in part) for part in output
     )
 
 
