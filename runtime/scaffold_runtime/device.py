@@ -13,6 +13,9 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Raises:
         UserError: There is no such device here.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
     """
     if name == "auto":
         if torch.cuda.is_available():

@@ -107,6 +107,10 @@ class Dispatcher:
                 listeners.counter = counters[event]
                 vars(self.state).setdefault(counters[event], 0)
 
+    def has_registered_events(self, event: Any) -> bool:
+        """Say whether an event is known here."""
+        return event in self._listeners
+
     def fire_event(self, event_name: Event) -> None:
         """
         Call the handlers of an event, usually one of your own, now.

@@ -48,7 +48,7 @@ class Engine(Course):
         self._process_function = process_function
         self._stop_at: float = 0  # The iteration after which the loop has to look up.
         self._request: type[_Leave] | None = None  # What terminate() and its like asked for.
-        self._skip_completed = False
+        self._skip_completed = self._skip_epoch_completed = False
         self._inside_epoch = False
 
     # --- Running ----------------------------------------------------------
@@ -120,9 +120,15 @@ class Engine(Course):
         self._skip_completed = skip_completed
         self._ask_to(_Terminate)
 
-    def terminate_epoch(self) -> None:
-        """End the epoch after the event or iteration under way; the next begins the data anew."""
+    def terminate_epoch(self, skip_epoch_completed: bool = False) -> None:
+        """
+        End the epoch after the event or iteration under way; the next begins the data anew.
+
+        `TERMINATE_SINGLE_EPOCH` and, unless `skip_epoch_completed`, `EPOCH_COMPLETED`
+        are fired.
+        """
         if self._inside_epoch and self._request is None:
+            self._skip_epoch_completed = skip_epoch_completed
             self._ask_to(_TerminateEpoch)
 
     def interrupt(self) -> None:
@@ -169,6 +175,7 @@ class Engine(Course):
             self._epoch_start = state.iteration
         announced, self._interrupted = self._interrupted and not opening, False
         self._inside_epoch = True
+        self._skip_epoch_completed = False
         try:
             self.is_resuming = not opening
             if not announced:
@@ -182,7 +189,8 @@ class Engine(Course):
             self._listeners[Events.TERMINATE_SINGLE_EPOCH].fire(self, iter_counter=done)
         self._epoch_start, self._inside_epoch = None, False
         state.times["EPOCH_COMPLETED"] = perf_counter() - begun
-        self._announce(Events.EPOCH_COMPLETED)
+        if not self._skip_epoch_completed:
+            self._announce(Events.EPOCH_COMPLETED)
 
     def _run_iterations(self) -> None:
         """

@@ -21,7 +21,12 @@ class IntervalError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class Interval:
-    """A number of iterations, epochs or seconds."""
+    """
+    A number of iterations, epochs or seconds.
+
+    >>> Interval(2, "epochs").event()
+    Events.EPOCH_COMPLETED(every=2)
+    """
 
     count: float
     unit: Literal["iterations", "epochs", "seconds"]

@@ -17,7 +17,12 @@ Device = str | torch.device | None
 
 
 def to_device(value: Any, device: Device, non_blocking: bool = False) -> Any:
-    """Move the tensors in a tensor, or in nested sequences and mappings, to a device."""
+    """
+    Move the tensors in a tensor, or in nested sequences and mappings, to a device.
+
+    >>> to_device({"x": [torch.zeros(2)], "name": "first"}, "cpu")
+    {'x': [tensor([0., 0.])], 'name': 'first'}
+    """
     if isinstance(value, Tensor):
         return value if device is None else value.to(device, non_blocking=non_blocking)
     if isinstance(value, Mapping):
@@ -31,7 +36,12 @@ def to_device(value: Any, device: Device, non_blocking: bool = False) -> Any:
 
 
 def prepare_batch(batch: Any, device: Device = None, non_blocking: bool = False) -> tuple[Any, Any]:
-    """Split a batch into inputs and targets, on the device."""
+    """
+    Split a batch into inputs and targets, on the device.
+
+    >>> prepare_batch((torch.zeros(2), torch.ones(2)), "cpu")
+    (tensor([0., 0.]), tensor([1., 1.]))
+    """
     x, y = batch
     return to_device(x, device, non_blocking), to_device(y, device, non_blocking)
 

@@ -33,11 +33,15 @@ class EarlyStopping:
         patience: int,
         score_function: Callable[[Engine], float],
         trainer: Engine,
-        min_delta: float = 0.0,
-        cumulative_delta: bool = False,
-        *,
+        threshold: float = 0.0,
+        cumulative: bool = False,
+        threshold_mode: Literal["abs", "rel"] = "abs",
         mode: Literal["max", "min"] = "max",
-        threshold: float | None = None,
+        min_delta: float | None = None,
+        min_delta_mode: Literal["abs", "rel"] | None = None,
+        cumulative_delta: bool | None = None,
+        *,
+        stopping_threshold: float | None = None,
         divergence_threshold: float | None = None,
         check_finite: bool = False,
     ) -> None:
@@ -46,33 +50,48 @@ class EarlyStopping:
             patience: Calls without a better score after which the trainer ends.
             score_function: Gives the score.
             trainer: The engine that is terminated.
-            min_delta: By how much a score must be better to count as better.
-            cumulative_delta: Count small steps together, from the last score that
-                was better by `min_delta`.
+            threshold: By how much a score must be better to count as better.
+            cumulative: Count small steps together, from the last score that was
+                better by `threshold`.
+            threshold_mode: Whether `threshold` is a difference ("abs") or a share of
+                the best score ("rel").
             mode: Whether a larger or a smaller score is better.
-            threshold: End the run as soon as the score is as good as this.
+            min_delta: Another name of `threshold`.
+            min_delta_mode: Another name of `threshold_mode`.
+            cumulative_delta: Another name of `cumulative`.
+            stopping_threshold: End the run as soon as the score is as good as this.
             divergence_threshold: End it as soon as the score is worse than this.
             check_finite: End it as soon as the score is NaN or infinite.
 
         Raises:
-            ValueError: `patience` is below 1, `min_delta` below 0, or the mode is none.
+            ValueError: `patience` is below 1, `threshold` below 0, or a mode is none.
         """
+        threshold = threshold if min_delta is None else min_delta
+        threshold_mode = min_delta_mode or threshold_mode
         if patience < 1:
             raise ValueError(f"patience must be at least 1, not {patience}")
-        if min_delta < 0.0:
-            raise ValueError(f"min_delta must not be negative, not {min_delta}")
+        if threshold < 0.0:
+            name = "threshold" if min_delta is None else "min_delta"
+            raise ValueError(f"{name} must not be negative, not {threshold}")
         if mode not in ("max", "min"):
             raise ValueError(f"mode must be 'max' or 'min', not {mode!r}")
+        if threshold_mode not in ("abs", "rel"):
+            raise ValueError(f"threshold_mode must be 'abs' or 'rel', not {threshold_mode!r}")
         self.patience = patience
         self.score_function = score_function
         self.trainer = trainer
-        self.min_delta = min_delta
-        self.cumulative_delta = cumulative_delta
         self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cumulative = cumulative if cumulative_delta is None else cumulative_delta
+        self.stopping_threshold = stopping_threshold
         self.divergence_threshold = divergence_threshold
         self.check_finite = check_finite
-        self.counter = 0
         self._sign = 1.0 if mode == "max" else -1.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the scores so far."""
+        self.counter = 0
         self.best_score = -self._sign * math.inf
 
     def __call__(self, engine: Engine) -> None:
@@ -84,18 +103,19 @@ class EarlyStopping:
 
     def _count(self, score: float) -> None:
         gain = self._sign * (score - self.best_score)
-        if gain > self.min_delta:
-            self.counter = 0
-        else:
-            self.counter += 1
-        if gain > (self.min_delta if self.cumulative_delta else 0.0):
+        needed = self.threshold
+        if self.threshold_mode == "rel" and math.isfinite(self.best_score):
+            needed *= abs(self.best_score)
+        self.counter = 0 if gain > needed else self.counter + 1
+        if gain > (needed if self.cumulative else 0.0):
             self.best_score = score
 
     def _reason_to_stop(self, score: float) -> str | None:
         if self.check_finite and not math.isfinite(score):
             return f"the score is {score}"
-        if self.threshold is not None and self._sign * (score - self.threshold) >= 0.0:
-            return f"the score {score} has reached {self.threshold}"
+        enough = self.stopping_threshold
+        if enough is not None and self._sign * (score - enough) >= 0.0:
+            return f"the score {score} has reached {enough}"
         limit = self.divergence_threshold
         if limit is not None and self._sign * (score - limit) < 0.0:
             return f"the score {score} is worse than {limit}"

@@ -86,6 +86,7 @@ class Profiler:
     def _stop(self) -> None:
         if self._profile is not None:
             self._profile.stop()
+            self._profile.on_trace_ready = None  # It keeps itself alive, and with it this.
             self._profile = None
 
     def _write(self, profile: Any) -> None:

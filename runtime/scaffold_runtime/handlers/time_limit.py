@@ -26,16 +26,16 @@ class TimeLimit:
     1
     """
 
-    def __init__(self, limit: float | str = 28800) -> None:
+    def __init__(self, limit_sec: float | str = 28800) -> None:
         """
         Args:
-            limit: Seconds, or a text like `"10min"` or `"1.5h"`.
+            limit_sec: Seconds, or a text like `"10min"` or `"1.5h"`.
 
         Raises:
             IntervalError: It is no duration.
         """
-        self.limit = parse_duration(limit)
-        self._end = monotonic() + self.limit
+        self.limit_sec = parse_duration(limit_sec)
+        self._end = monotonic() + self.limit_sec
 
     def __call__(self, engine: Engine) -> None:
         if monotonic() > self._end:

@@ -22,8 +22,12 @@ class MLflowLogger(Logger):
     `flush_every` of them wait, with each checkpoint, and at the end of a run. The
     extra `mlflow` must be installed.
 
-        logger = MLflowLogger("sqlite:///runs/mlflow.db", run_name="first")
-        logger.attach_output_handler(trainer, Events.ITERATION_COMPLETED(every=50), "train")
+    >>> from scaffold_runtime import Engine, Events
+    >>> trainer = Engine(lambda engine, batch: None)
+    >>> logger = MLflowLogger("sqlite:///runs/mlflow.db", run_name="first")
+    >>> often = Events.ITERATION_COMPLETED(every=50)
+    >>> handle = logger.attach_output_handler(trainer, often, "train")
+    >>> logger.close()
 
     `mlflow ui --backend-store-uri sqlite:///runs/mlflow.db` shows it.
     """

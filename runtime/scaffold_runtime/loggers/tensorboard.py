@@ -21,10 +21,18 @@ class TensorboardLogger(Logger):
     A value's tag is `split/name`, its step the iteration. The extra `tensorboard`
     must be installed.
 
-        logger = TensorboardLogger(run.folder / "tensorboard")
-        logger.attach_output_handler(trainer, Events.ITERATION_COMPLETED(every=50), "train")
-        logger.attach_opt_params_handler(trainer, Events.EPOCH_STARTED, optimizer)
-        logger.attach_model_handler(trainer, Events.EPOCH_COMPLETED, model)
+    >>> import tempfile
+    >>> from scaffold_runtime import Events, create_supervised_trainer
+    >>> from torch.optim import SGD
+    >>> model = nn.Linear(1, 1)
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> trainer = create_supervised_trainer(model, optimizer, nn.functional.mse_loss)
+    >>> logger = TensorboardLogger(Path(tempfile.mkdtemp()) / "tensorboard")
+    >>> often = Events.ITERATION_COMPLETED(every=50)
+    >>> handle = logger.attach_output_handler(trainer, often, "train")
+    >>> handle = logger.attach_opt_params_handler(trainer, Events.EPOCH_STARTED, optimizer)
+    >>> handle = logger.attach_model_handler(trainer, Events.EPOCH_COMPLETED, model)
+    >>> logger.close()
     """
 
     def __init__(self, log_dir: str | Path, **options: Any) -> None:

@@ -18,8 +18,12 @@ class WandBLogger(Logger):
     A value's key is `split/name`, drawn over `iteration`. `wandb sync` sends the files
     of an offline run. The extra `wandb` must be installed.
 
-        logger = WandBLogger(dir=run.folder, project="digits")
-        logger.attach_output_handler(trainer, Events.ITERATION_COMPLETED(every=50), "train")
+    >>> from scaffold_runtime import Engine, Events
+    >>> trainer = Engine(lambda engine, batch: None)
+    >>> logger = WandBLogger(dir="runs/first", project="digits")
+    >>> often = Events.ITERATION_COMPLETED(every=50)
+    >>> handle = logger.attach_output_handler(trainer, often, "train")
+    >>> logger.close()
     """
 
     def __init__(self, dir: str | Path = ".", mode: str = "offline", **options: Any) -> None:

@@ -37,10 +37,14 @@ class Accuracy(Metric):
         self,
         output_transform: Callable[[Any], Any] = lambda output: output,
         is_multilabel: bool = False,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
+        *,
         ignore_index: int | None = None,
     ) -> None:
         """
         Args:
+            is_multilabel: Samples have several labels.
             ignore_index: Targets of this class do not count.
 
         Raises:
@@ -50,7 +54,7 @@ class Accuracy(Metric):
             raise ValueError("ignore_index is a class, and several labels have none")
         self._is_multilabel = is_multilabel
         self._ignore_index = ignore_index
-        super().__init__(output_transform)
+        super().__init__(output_transform, device, skip_unrolling)
 
     def reset(self) -> None:
         self._correct: Tensor | int = 0
@@ -68,8 +72,8 @@ class Accuracy(Metric):
         else:
             kept = y != self._ignore_index
             correct = correct & kept
-            self._count = self._count + torch.count_nonzero(kept)
-        self._correct = self._correct + torch.count_nonzero(correct)
+            self._count = self._count + self._keep(torch.count_nonzero(kept))
+        self._correct = self._correct + self._keep(torch.count_nonzero(correct))
 
     def compute(self) -> float:
         count = int(self._count)
@@ -103,10 +107,13 @@ class TopKCategoricalAccuracy(Accuracy):
         self,
         k: int = 5,
         output_transform: Callable[[Any], Any] = lambda output: output,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
+        *,
         ignore_index: int | None = None,
     ) -> None:
         self._k = k
-        super().__init__(output_transform, ignore_index=ignore_index)
+        super().__init__(output_transform, False, device, skip_unrolling, ignore_index=ignore_index)
 
     def _compare(self, y_pred: Tensor, y: Tensor) -> Tensor:
         check_classes(y_pred, y)

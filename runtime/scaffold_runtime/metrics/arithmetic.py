@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 
 def _first(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +30,7 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 class Arithmetic:
-    """The operators of a metric, and the methods of tensors that its value may have."""
+    """The operators of a metric, and the methods of tensors: its value's, once it has one."""
 
     __add__ = _first(operator.add)
     __radd__ = _last(operator.add)
@@ -53,3 +56,11 @@ class Arithmetic:
     min = _method("min")
     max = _method("max")
     item = _method("item")
+    pow = _method("pow")
+
+    if not TYPE_CHECKING:  # Or a misspelled attribute would look right to type checkers.
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            if name.startswith("_") or not callable(getattr(Tensor, name, None)):
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            return MethodType(_method(name), self)

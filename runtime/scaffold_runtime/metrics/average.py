@@ -49,7 +49,8 @@ class Average(Metric):
                 f"the outputs so far were of shape {tuple(self._sum.shape)}, "
                 f"not {tuple(getattr(value, 'shape', ()))}"
             )
-        self._sum = add_up(self._sum, value) if isinstance(value, Tensor) else self._sum + value
+        is_tensor = isinstance(value, Tensor)
+        self._sum = add_up(self._sum, self._keep(value)) if is_tensor else self._sum + value
         self._count += count
 
     def compute(self) -> Tensor | float:

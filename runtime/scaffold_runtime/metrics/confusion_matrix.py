@@ -35,6 +35,9 @@ class ConfusionMatrix(Metric):
         num_classes: int,
         average: str | None = None,
         output_transform: Callable[[Any], Any] = lambda output: output,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = True,
+        *,
         ignore_index: int | None = None,
     ) -> None:
         """
@@ -56,7 +59,7 @@ class ConfusionMatrix(Metric):
         self.num_classes = num_classes
         self.average = average
         self._ignore_index = ignore_index
-        super().__init__(output_transform)
+        super().__init__(output_transform, device, skip_unrolling)
 
     def reset(self) -> None:
         self._counts: Tensor | None = None  # Of C * C pairs, between two for targets outside.
@@ -78,6 +81,7 @@ class ConfusionMatrix(Metric):
         if self._ignore_index is not None:
             y = torch.where(y == self._ignore_index, -1, y.long())
         place = torch.add(predicted, y, alpha=self.num_classes).clamp_(-1, pairs).add_(1).flatten()
+        place = self._keep(place)
         if self._counts is None:
             self._counts = torch.zeros(pairs + 2, dtype=torch.int64, device=place.device)
         elif self._counts.device != place.device:  # The state was loaded from a file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from scaffold_runtime.metrics.metric import Metric, NotComputableError
+
+logger = logging.getLogger(__name__)
 
 
 class EpochMetric(Metric):
@@ -31,9 +34,21 @@ class EpochMetric(Metric):
         self,
         compute_fn: Callable[[Tensor, Tensor], Any],
         output_transform: Callable[[Any], Any] = lambda output: output,
+        check_compute_fn: bool = False,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
     ) -> None:
+        """
+        Args:
+            compute_fn: Takes all predictions and all targets.
+            output_transform: Makes the pair of what the engine's step returned.
+            check_compute_fn: Call it with the first batch as well, and warn if it fails.
+            device: Where predictions and targets are kept: "cpu" spares the GPU's memory.
+            skip_unrolling: As in `Metric`.
+        """
         self._compute_fn = compute_fn
-        super().__init__(output_transform)
+        self._check_compute_fn = check_compute_fn
+        super().__init__(output_transform, device, skip_unrolling)
 
     def reset(self) -> None:
         self._predictions: list[Tensor] = []
@@ -50,8 +65,16 @@ class EpochMetric(Metric):
                 f"predictions of shape {tuple(y_pred.shape)} do not fit targets of {tuple(y.shape)}"
             )
         # Copies: the step may write the next batch's into the same memory.
-        self._predictions.append(y_pred.detach().clone())
-        self._targets.append(y.detach().clone())
+        self._predictions.append(self._keep(y_pred.detach()).clone())
+        self._targets.append(self._keep(y.detach()).clone())
+        if self._check_compute_fn and len(self._targets) == 1:
+            self._try_compute_fn()
+
+    def _try_compute_fn(self) -> None:
+        try:
+            self._compute_fn(self._predictions[0], self._targets[0])
+        except Exception as error:
+            logger.warning("compute_fn fails on the first batch: %s", error)
 
     def compute(self) -> Any:
         if not any(len(targets) for targets in self._targets):

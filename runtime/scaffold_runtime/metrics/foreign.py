@@ -62,7 +62,7 @@ class _ForeignMetric(Metric):
         self._spreads: bool | None = None
         if hasattr(metric, "persistent"):
             metric.persistent(True)  # Or torchmetrics leaves its sums out of its state_dict.
-        super().__init__(output_transform)
+        super().__init__(output_transform, skip_unrolling=True)
 
     def reset(self) -> None:
         self._metric.reset()

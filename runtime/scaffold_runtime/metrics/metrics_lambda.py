@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.metrics.metric import Metric
@@ -24,14 +24,23 @@ class MetricsLambda(Metric):
     {'percent': 37.5}
     """
 
-    def __init__(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        *args: Any,
+        skip_unrolling: bool = False,
+        metrics_result_mode: Literal["flatten", "named", "both"] = "both",
+        **kwargs: Any,
+    ) -> None:
         """
         Args:
             f: Called with the arguments that follow, metrics replaced by their values.
+            skip_unrolling: Has no effect: what it is made of has its own.
+            metrics_result_mode: As in `Metric`, for an `f` that returns a mapping.
         """
         self._function, self._args, self._kwargs = f, args, kwargs
         self._parts: list[Metric] = []
-        super().__init__()
+        super().__init__(skip_unrolling=skip_unrolling, metrics_result_mode=metrics_result_mode)
         given = (value for value in (*args, *kwargs.values()) if isinstance(value, Metric))
         self._parts += dict.fromkeys(part for metric in given for part in metric.parts())
         for part in self._parts:

@@ -33,14 +33,16 @@ class BitsPerCharacter(Metric):
     def __init__(
         self,
         output_transform: Callable[[Any], Any] = lambda output: output,
+        device: str | torch.device | None = None,
         ignore_index: int = -100,
+        skip_unrolling: bool = False,
     ) -> None:
         """
         Args:
             ignore_index: Targets of this class do not count; as in `cross_entropy`.
         """
         self._ignore_index = ignore_index
-        super().__init__(output_transform)
+        super().__init__(output_transform, device, skip_unrolling)
 
     def reset(self) -> None:
         self._sum: Tensor | float = 0.0
@@ -56,12 +58,13 @@ class BitsPerCharacter(Metric):
             with torch.no_grad():
                 exact = y_pred if y_pred.dtype == torch.float64 else y_pred.float()
                 nll = cross_entropy(exact, y, reduction="none", ignore_index=self._ignore_index)
-            self._sum = add_up(self._sum, nll.sum(dtype=sum_dtype(nll.device)))
-            self._count = self._count + torch.count_nonzero(y != self._ignore_index)
+            self._sum = add_up(self._sum, self._keep(nll.sum(dtype=sum_dtype(nll.device))))
+            kept = torch.count_nonzero(y != self._ignore_index)
+            self._count = self._count + self._keep(kept)
         else:
             is_tensor = isinstance(y_pred, Tensor)
             nll = y_pred.detach() if is_tensor else torch.tensor(y_pred, dtype=torch.float64)
-            self._sum = add_up(self._sum, nll, y)
+            self._sum = add_up(self._sum, self._keep(nll), y)
             self._count = self._count + y
 
     def compute(self) -> float:

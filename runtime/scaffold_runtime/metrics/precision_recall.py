@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from scaffold_runtime.metrics.accuracy import classes, labels_in_rows
 from scaffold_runtime.metrics.metric import Metric, NotComputableError
+from scaffold_runtime.metrics.metrics_lambda import MetricsLambda
 from scaffold_runtime.metrics.sums import add_up, sum_dtype
 
 AVERAGES = (False, None, True, "macro", "micro", "weighted", "samples")
@@ -27,6 +29,9 @@ class _OfCounts(Metric):
         output_transform: Callable[[Any], Any] = lambda output: output,
         average: bool | str | None = False,
         is_multilabel: bool = False,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
+        *,
         ignore_index: int | None = None,
     ) -> None:
         """
@@ -51,7 +56,7 @@ class _OfCounts(Metric):
         self._average = average
         self._is_multilabel = is_multilabel
         self._ignore_index = ignore_index
-        super().__init__(output_transform)
+        super().__init__(output_transform, device, skip_unrolling)
 
     @abstractmethod
     def _ratio(self, right: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
@@ -69,7 +74,7 @@ class _OfCounts(Metric):
             ValueError: The shapes do not fit each other, or those before.
             IndexError: A target is no class. (CUDA's assertion is a RuntimeError.)
         """
-        y_pred, y = output
+        y_pred, y = self._keep(output[0]), self._keep(output[1])
         if self._is_multilabel:
             self._count_labels(labels_in_rows(y_pred, y_pred), labels_in_rows(y, y_pred))
         elif y_pred.shape == y.shape:
@@ -186,16 +191,67 @@ class FBeta(_OfCounts):
         average: bool | str | None = True,
         output_transform: Callable[[Any], Any] = lambda output: output,
         is_multilabel: bool = False,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
+        *,
         ignore_index: int | None = None,
     ) -> None:
         if beta <= 0:
             raise ValueError(f"beta must be positive, not {beta}")
         self._square = beta**2
-        super().__init__(output_transform, average, is_multilabel, ignore_index)
+        super().__init__(
+            output_transform,
+            average,
+            is_multilabel,
+            device,
+            skip_unrolling,
+            ignore_index=ignore_index,
+        )
 
     def _ratio(self, right: Tensor, predicted: Tensor, actual: Tensor) -> Tensor:
         total = self._square * actual.to(sum_dtype(actual.device)) + predicted
         return (1 + self._square) * right / torch.where(total == 0, 1.0, total)
 
 
-Fbeta = FBeta
+def Fbeta(
+    beta: float,
+    average: bool = True,
+    precision: Precision | None = None,
+    recall: Recall | None = None,
+    output_transform: Callable[[Any], Any] = lambda output: output,
+    device: str | torch.device | None = None,
+) -> Metric:
+    """
+    Make an `FBeta`, or the same of a precision and a recall at hand; Ignite's way to write it.
+
+    Args:
+        precision: With `average=False`, or made here.
+        recall: With `average=False`, or made here.
+        output_transform: For what is made here, like `device`.
+
+    Raises:
+        ValueError: One of the two is an average already.
+
+    >>> precision, recall = Precision(), Recall()
+    >>> f1 = Fbeta(1.0, precision=precision, recall=recall)
+    >>> f1.update((torch.tensor([1, 1, 0, 1]), torch.tensor([1, 0, 0, 1])))
+    >>> round(f1.compute(), 3)
+    0.8
+    """
+    if precision is None and recall is None:
+        return FBeta(beta, average, output_transform, device=device)
+    precision = precision or Precision(output_transform, device=device)
+    recall = recall or Recall(output_transform, device=device)
+    for given in (precision, recall):
+        if given._average:
+            raise ValueError(f"{type(given).__name__} must have average=False for Fbeta")
+    return MetricsLambda(partial(_combine, beta**2, average), precision, recall)
+
+
+def _combine(
+    square: float, average: bool, precision: Tensor | float, recall: Tensor | float
+) -> Tensor | float:
+    found, right = torch.as_tensor(precision), torch.as_tensor(recall)
+    total = square * found + right
+    values = (1 + square) * found * right / torch.where(total == 0, 1.0, total)
+    return float(values.mean()) if average or values.ndim == 0 else values

@@ -28,8 +28,14 @@ class ROC_AUC(EpochMetric):
     0.875
     """
 
-    def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
-        super().__init__(_roc_auc, output_transform)
+    def __init__(
+        self,
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        check_compute_fn: bool = False,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
+    ) -> None:
+        super().__init__(_roc_auc, output_transform, check_compute_fn, device, skip_unrolling)
 
 
 class AveragePrecision(EpochMetric):
@@ -46,8 +52,16 @@ class AveragePrecision(EpochMetric):
     0.8333
     """
 
-    def __init__(self, output_transform: Callable[[Any], Any] = lambda output: output) -> None:
-        super().__init__(_average_precision, output_transform)
+    def __init__(
+        self,
+        output_transform: Callable[[Any], Any] = lambda output: output,
+        check_compute_fn: bool = False,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
+    ) -> None:
+        super().__init__(
+            _average_precision, output_transform, check_compute_fn, device, skip_unrolling
+        )
 
 
 def _roc_auc(scores: Tensor, targets: Tensor) -> float:

@@ -39,7 +39,8 @@ class _MeanOfDistances(Metric):
             y = y.reshape(y_pred.shape)
         difference = _exact(y_pred.detach()) - _exact(y.detach())
         distances = self._distance(difference)
-        self._sum = add_up(self._sum, distances.sum(dtype=sum_dtype(distances.device)))
+        total = distances.sum(dtype=sum_dtype(distances.device))
+        self._sum = add_up(self._sum, self._keep(total))
         self._count += len(y)
 
     def compute(self) -> float:

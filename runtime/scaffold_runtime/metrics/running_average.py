@@ -11,8 +11,10 @@ from torch import Tensor
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.metrics.metric import Metric, NotComputableError
 from scaffold_runtime.metrics.usage import (
+    EpochWise,
     MetricUsage,
     RunningBatchWise,
+    RunningEpochWise,
     SingleEpochRunningBatchWise,
 )
 
@@ -39,6 +41,8 @@ class RunningAverage(Metric):
         alpha: float = 0.98,
         output_transform: Callable[[Any], Any] = lambda output: output,
         epoch_bound: bool = True,
+        device: str | torch.device | None = None,
+        skip_unrolling: bool = False,
     ) -> None:
         """
         Args:
@@ -47,6 +51,8 @@ class RunningAverage(Metric):
             alpha: The share that the average so far keeps, between 0 and 1.
             output_transform: Makes the number of what the step returned.
             epoch_bound: Begin anew in every epoch.
+            device: Where the average is kept; by default where the outputs are.
+            skip_unrolling: Has no effect: an output is taken as it is.
 
         Raises:
             ValueError: `alpha` is not between 0 and 1.
@@ -58,10 +64,27 @@ class RunningAverage(Metric):
         self.usage: MetricUsage = (
             SingleEpochRunningBatchWise() if epoch_bound else RunningBatchWise()
         )
-        super().__init__(output_transform)
+        super().__init__(output_transform, device, skip_unrolling)
 
     def reset(self) -> None:
         self._value: Any = None
+
+    def _updates(self, usage: MetricUsage | str | None) -> list[tuple[Any, Callable[..., None]]]:
+        usage = self._usage(usage)
+        if self._src is None or not isinstance(usage, RunningEpochWise):
+            return super()._updates(usage)
+        # The average of the epochs' values, not of the iterations'.
+        source = EpochWise()
+        return [
+            (usage.started, self.started),
+            (source.started, self._src.started),
+            (source.iteration_completed, self._src.iteration_completed),
+            (source.completed, self._take_up_source),
+        ]
+
+    def _take_up_source(self) -> None:
+        if self._src is not None:
+            self.update(self._src.compute())
 
     def iteration_completed(self, engine: Engine) -> None:
         if self._src is None:
@@ -73,7 +96,7 @@ class RunningAverage(Metric):
 
     def update(self, output: Any) -> None:
         if isinstance(output, Tensor):
-            output = output.detach() if output.is_floating_point() else output.float()
+            output = self._keep(output.detach() if output.is_floating_point() else output.float())
         before = self._value
         if before is None:
             # A step may write its next output into the same tensor.

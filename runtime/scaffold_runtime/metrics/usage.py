@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from scaffold_runtime.events import EventEnum, Events, FilteredEvent
 
@@ -13,16 +13,32 @@ from scaffold_runtime.events import EventEnum, Events, FilteredEvent
 @dataclass(frozen=True)
 class MetricUsage:
     """
-    The three events an attached metric follows.
+    The three events at which a metric begins anew, gives its value and takes up an output.
 
-    >>> validation = MetricUsage(Events.STARTED, Events.ITERATION_COMPLETED, Events.COMPLETED)
-    >>> validation.completed
+    >>> whole_run = MetricUsage(Events.STARTED, Events.COMPLETED, Events.ITERATION_COMPLETED)
+    >>> whole_run.completed
     Events.COMPLETED
     """
 
+    usage_name: ClassVar[str]
     started: EventEnum
-    iteration_completed: EventEnum | FilteredEvent
     completed: EventEnum
+    iteration_completed: EventEnum | FilteredEvent
+
+    @property
+    def STARTED(self) -> EventEnum:
+        """`started`, as Ignite spells it."""
+        return self.started
+
+    @property
+    def COMPLETED(self) -> EventEnum:
+        """`completed`, as Ignite spells it."""
+        return self.completed
+
+    @property
+    def ITERATION_COMPLETED(self) -> EventEnum | FilteredEvent:
+        """`iteration_completed`, as Ignite spells it."""
+        return self.iteration_completed
 
 
 class EpochWise(MetricUsage):
@@ -33,8 +49,10 @@ class EpochWise(MetricUsage):
     (Events.EPOCH_STARTED, Events.EPOCH_COMPLETED)
     """
 
+    usage_name = "epoch_wise"
+
     def __init__(self) -> None:
-        super().__init__(Events.EPOCH_STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED)
+        super().__init__(Events.EPOCH_STARTED, Events.EPOCH_COMPLETED, Events.ITERATION_COMPLETED)
 
 
 class RunningEpochWise(MetricUsage):
@@ -45,8 +63,10 @@ class RunningEpochWise(MetricUsage):
     (Events.STARTED, Events.EPOCH_COMPLETED)
     """
 
+    usage_name = "running_epoch_wise"
+
     def __init__(self) -> None:
-        super().__init__(Events.STARTED, Events.ITERATION_COMPLETED, Events.EPOCH_COMPLETED)
+        super().__init__(Events.STARTED, Events.EPOCH_COMPLETED, Events.ITERATION_COMPLETED)
 
 
 class BatchWise(MetricUsage):
@@ -56,6 +76,8 @@ class BatchWise(MetricUsage):
     >>> BatchWise().started, BatchWise().completed
     (Events.ITERATION_STARTED, Events.ITERATION_COMPLETED)
     """
+
+    usage_name = "batch_wise"
 
     def __init__(self) -> None:
         super().__init__(
@@ -71,6 +93,8 @@ class RunningBatchWise(MetricUsage):
     (Events.STARTED, Events.ITERATION_COMPLETED)
     """
 
+    usage_name = "running_batch_wise"
+
     def __init__(self) -> None:
         super().__init__(Events.STARTED, Events.ITERATION_COMPLETED, Events.ITERATION_COMPLETED)
 
@@ -82,6 +106,8 @@ class SingleEpochRunningBatchWise(MetricUsage):
     >>> SingleEpochRunningBatchWise().started, SingleEpochRunningBatchWise().completed
     (Events.EPOCH_STARTED, Events.ITERATION_COMPLETED)
     """
+
+    usage_name = "single_epoch_running_batch_wise"
 
     def __init__(self) -> None:
         super().__init__(
@@ -99,15 +125,18 @@ class BatchFiltered(MetricUsage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         filtered = Events.ITERATION_COMPLETED(*args, **kwargs)
-        super().__init__(Events.EPOCH_STARTED, filtered, Events.EPOCH_COMPLETED)
+        super().__init__(Events.EPOCH_STARTED, Events.EPOCH_COMPLETED, filtered)
 
 
 USAGES: dict[str, Callable[[], MetricUsage]] = {
-    "epoch_wise": EpochWise,
-    "running_epoch_wise": RunningEpochWise,
-    "batch_wise": BatchWise,
-    "running_batch_wise": RunningBatchWise,
-    "single_epoch_running_batch_wise": SingleEpochRunningBatchWise,
+    usage.usage_name: usage
+    for usage in (
+        EpochWise,
+        RunningEpochWise,
+        BatchWise,
+        RunningBatchWise,
+        SingleEpochRunningBatchWise,
+    )
 }
 
 
