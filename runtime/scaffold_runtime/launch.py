@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGALRM
 from typing import Any
 
-from scaffold_runtime.errors import UserError
-from scaffold_runtime.run_folder import RUNS
+from scaffold_runtime.errors import Stopped, UserError
+from scaffold_runtime.run_settings import RUNS
 from scaffold_runtime.settings import Settings, parse_settings
 
 
@@ -16,8 +17,8 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
     """
     Call `main` with the settings of the command line; a user's mistake becomes one line.
 
-    The process exits with 2 after a mistake in what was asked for, and with 130
-    after Ctrl-C.
+    The process exits with 2 after a mistake in what was asked for, and with 128 + its
+    number after a signal: with 130 after Ctrl-C, with 142 when `max_time` is over.
     """
     program = Path(sys.argv[0]).name
     settings: Settings | None = None
@@ -31,6 +32,10 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
         reason = error.strerror.lower() if error.strerror else error
         print(f"{program}: {error.filename}: {reason}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stopped:
+        reason = "its max_time" if stopped.signal is SIGALRM else stopped.signal.name
+        print(f"{program}: stopped by {reason}{_how_to_go_on(settings)}", file=sys.stderr)
+        raise
     except KeyboardInterrupt:
         print(f"{program}: stopped{_how_to_go_on(settings)}", file=sys.stderr)
         sys.exit(130)

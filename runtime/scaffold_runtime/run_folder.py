@@ -4,46 +4,31 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import logging
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
+from scaffold_runtime.checkpoint import Checkpoint
 from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.events import Events
 from scaffold_runtime.handlers.progress_bar import ProgressBar
+from scaffold_runtime.handlers.signals import SaveOnSignal
+from scaffold_runtime.lock import lock
 from scaffold_runtime.loggers.json_lines import JsonLinesLogger
+from scaffold_runtime.run_settings import ACTIONS, RUNS, RunSettings
 from scaffold_runtime.seeding import seed_everything
-from scaffold_runtime.settings import ACTIONS, write_settings
+from scaffold_runtime.settings import plain_settings, write_settings
 from scaffold_runtime.state import State
-
-RUNS = Path("runs")
-
-
-class RunSettings(Protocol):
-    """The settings that every project has."""
-
-    @property
-    def run(self) -> str: ...
-    @property
-    def resume(self) -> bool: ...
-    @property
-    def overwrite(self) -> bool: ...
-    @property
-    def evaluate(self) -> str | None: ...
-    @property
-    def fast_dev_run(self) -> bool: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def device(self) -> str: ...
 
 
 class Run:
@@ -64,7 +49,8 @@ class Run:
     def say(self, line: str) -> None:
         """Print a line, above a progress bar if there is one, and add it to `log.txt`."""
         if not self.is_evaluated:
-            with (self.folder / "log.txt").open("a", encoding="utf-8") as log:
+            # On a full disk what is said is seen at least, and the training goes on.
+            with suppress(OSError), (self.folder / "log.txt").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
         try:
             ProgressBar.log_message(line)
@@ -83,6 +69,30 @@ class Run:
         ProgressBar().attach(trainer, metric_names)
         often = Events.ITERATION_COMPLETED(every=settings.log_every)
         self.logger.attach_output_handler(trainer, often, "train", metric_names)
+
+    def save(self, trainer: Engine, parts: Mapping[str, Any], settings: RunSettings) -> Checkpoint:
+        """
+        Save these parts every `settings.save_every`, at the end, and when a signal says so.
+
+        After `settings.max_time` the run is saved and stopped.
+
+        Returns:
+            What saves them, for `restore`.
+
+        Raises:
+            IntervalError: `save_every` or `max_time` cannot be understood.
+        """
+        checkpoint = Checkpoint(
+            self.checkpoints,
+            parts,
+            background=settings.save_in_background,
+            on_error=settings.on_save_error,
+            settings=plain_settings(settings),
+        )
+        checkpoint.attach(trainer, settings.save_every)
+        trainer.add_event_handler(Events.COMPLETED, checkpoint)
+        SaveOnSignal(checkpoint.save_or_report, settings.max_time).attach(trainer)
+        return checkpoint
 
     def log_epoch(self, state: State, **splits: Mapping[str, Any]) -> None:
         """Log the metrics of each split, and say them in one line."""
@@ -120,6 +130,10 @@ def start_run(settings: RunSettings) -> Run:
         run.is_evaluated = True
         return run
     run.folder.mkdir(parents=True, exist_ok=True)
+    lock(run.folder)
+    if settings.overwrite:
+        _empty(run.folder)
+    _say_warnings(run)
     run.say(run.header)
     if settings.fast_dev_run:
         run.say("one batch of everything; what it writes goes to a temporary folder and is removed")
@@ -150,7 +164,7 @@ def _refuse_contradictions(settings: RunSettings) -> None:
 def _check_folder(run: Run, settings: RunSettings) -> None:
     if run.folder.exists() and not run.folder.is_dir():
         raise UserError(f"{run.folder} is a file; choose another name with --run")
-    exists = run.folder.exists() and any(run.folder.iterdir())
+    exists = run.folder.exists() and any(path.name != ".lock" for path in run.folder.iterdir())
     if settings.resume or settings.evaluate:
         verb = "resume" if settings.resume else "evaluate"
         if not exists:
@@ -167,20 +181,40 @@ def _check_folder(run: Run, settings: RunSettings) -> None:
             f"{run.folder} exists: choose another name with --run, go on with --resume, "
             "or begin again with --overwrite"
         )
-    elif exists:
-        _remove(run.folder)
+    elif exists and not (run.folder / "log.txt").exists():
+        raise UserError(f"{run.folder} is not the folder of a run, so it is not overwritten")
 
 
-def _remove(folder: Path) -> None:
-    if not (folder / "log.txt").exists():
-        raise UserError(f"{folder} is not the folder of a run, so it is not overwritten")
-    shutil.rmtree(folder)
+def _empty(folder: Path) -> None:
+    """Remove all but the lock; `log.txt`, by which a run's folder is known, goes last."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "log.txt"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
 def _checked_name(name: str) -> str:
     if not name or name.startswith(".") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
         raise UserError(f"{name!r} cannot be the name of a run: use letters, digits, - and _")
     return name
+
+
+def _say_warnings(run: Run) -> None:
+    """Say what the runtime reports and warns of, so that it stands in `log.txt` and breaks no bar."""
+    reports = logging.getLogger("scaffold_runtime")
+    reports.setLevel(logging.INFO)
+    reports.handlers = [_Sayer(run)]
+
+
+class _Sayer(logging.Handler):
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        self._run.say(kind + record.getMessage())
 
 
 def _temporary_folder() -> Path:

@@ -10,45 +10,19 @@ import contextlib
 import dataclasses
 import difflib
 import io
-import math
 import re
 import sys
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.files import write_whole
+from scaffold_runtime.ranges import Range
+from scaffold_runtime.run_settings import ACTIONS, CHANGEABLE, RUNS
 
 Settings = TypeVar("Settings")
-
-
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """The values that a setting may have, both ends included."""
-
-    least: float
-    most: float = math.inf
-
-    def __contains__(self, value: float) -> bool:
-        return math.isfinite(value) and self.least <= value <= self.most
-
-    def __str__(self) -> str:
-        finite = math.isfinite(self.most)
-        return f"from {self.least} to {self.most}" if finite else f"at least {self.least}"
-
-
-Size = Annotated[int, Range(1)]
-Count = Annotated[int, Range(0, 2**63 - 1)]
-Amount = Annotated[float, Range(0)]
-Share = Annotated[float, Range(0, 1)]
-
-# What a run is asked to do once, not what it is: left out of its config.yaml.
-ACTIONS = ("resume", "overwrite", "evaluate", "fast_dev_run")
-# What may be another when a run goes on or is measured: with another value of any other
-# setting its checkpoints would not fit, its data be split anew, or its record be false.
-CHANGEABLE = ("run", "device", "max_epochs", "patience", "validate_every", "log_every", *ACTIONS)
 
 
 def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> Settings:
@@ -180,7 +154,7 @@ def _refuse_changes(own: Path, before: Any, now: Any) -> None:
 
 def _own_config(settings: Any) -> Path | None:
     goes_on = getattr(settings, "resume", False) or getattr(settings, "evaluate", None)
-    config = Path("runs", str(getattr(settings, "run", "")), "config.yaml")
+    config = RUNS / str(getattr(settings, "run", "")) / "config.yaml"
     return config if goes_on and config.exists() else None
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from torch import Tensor
 
 from scaffold_runtime.loggers.base import Logger
 from scaffold_runtime.state import State
+
+logger = logging.getLogger(__name__)
 
 
 class JsonLinesLogger(Logger):
@@ -33,12 +38,17 @@ class JsonLinesLogger(Logger):
         self.path = Path(path)
 
     def log(self, split: str, state: State, values: Mapping[str, Any]) -> None:
-        """Append a line; values that are tensors are read now, and wait for their device."""
+        """
+        Append a line; values that are tensors are read now, and wait for their device.
+
+        A disk that is full costs the line, which is reported, and not the run.
+        """
         numbers = {name: _plain(value) for name, value in values.items()}
         line = {"split": split, "epoch": state.epoch, "iteration": state.iteration, **numbers}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        try:
+            self._append((json.dumps(line, allow_nan=False) + "\n").encode())
+        except OSError as error:
+            logger.error("%s could not be written: %s; the run goes on", self.path, error.strerror)
 
     def state_dict(self) -> dict[str, int]:
         """Return how long the file is."""
@@ -49,6 +59,14 @@ class JsonLinesLogger(Logger):
         if self.path.exists() and self.path.stat().st_size > state_dict["size"]:
             with self.path.open("r+b") as file:
                 file.truncate(state_dict["size"])
+
+    def _append(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab", buffering=0) as file:
+            size = file.tell()
+            if file.write(line) < len(line):
+                file.truncate(size)  # Half a line would spoil the next one.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,52 @@
+"""The settings that every project has, and which of them a run may change on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scaffold_runtime.ranges import Count
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """
+    What a run is called, what it is asked to do, and how it is saved.
+
+    A project's own `Settings` adds what its model and training need; a field of the
+    same name there has another default.
+
+    >>> @dataclass(frozen=True)
+    ... class Settings(RunSettings):
+    ...     run: str = "mine"
+    ...     lr: float = 1e-3  # The learning rate.
+    >>> Settings().run, Settings().save_every
+    ('mine', 'epoch')
+    """
+
+    run: str = "first"  # Results go to runs/<run>.
+    resume: bool = False  # Go on from the newest checkpoint of this run.
+    overwrite: bool = False  # Throw away an earlier run of this name.
+    evaluate: Literal["valid", "test"] | None = None  # Only measure the best checkpoint on this.
+    fast_dev_run: bool = False  # One batch of everything, to see that it works; writes nothing.
+    seed: Count = 0  # Decides the split, the first weights, the order, the augmentation.
+    device: str = "auto"  # cuda, mps or cpu; auto takes the first of these that is there.
+    num_workers: Count = 0  # Processes that load data; 0 loads between the steps.
+    save_every: str = "epoch"  # From checkpoint to checkpoint: epoch, 500 (iterations), 2ep, 10min.
+    save_in_background: bool = False  # Write checkpoints beside the training, from a copy.
+    on_save_error: Literal["continue", "stop"] = "continue"  # When the disk is full, for example.
+    max_time: str | None = None  # Save and stop after this time: 30min, 11.5h.
+
+
+# What a run is asked to do once, not what it is: left out of its config.yaml.
+ACTIONS = ("resume", "overwrite", "evaluate", "fast_dev_run")
+# What may be another when a run goes on or is measured: with another value of any other
+# setting its checkpoints would not fit, its data be split anew, or its record be false.
+CHANGEABLE = (
+    *("run", "device", "num_workers", "max_epochs", "patience", "validate_every", "log_every"),
+    *("save_every", "save_in_background", "on_save_error", "max_time"),
+    *ACTIONS,
+)
