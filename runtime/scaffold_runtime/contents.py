@@ -101,7 +101,7 @@ class CpuCopier:
             place = tensor.storage_offset(), tensor.size(), tensor.stride()
             copied = torch.empty(0, dtype=tensor.dtype).set_(storage, *place)
         else:
-            copied = tensor.detach().to("cpu", copy=True)
+            copied = tensor.detach() if tensor.is_meta else tensor.detach().to("cpu", copy=True)
         if isinstance(tensor, nn.Parameter):
             copied = nn.Parameter(copied, tensor.requires_grad)
         else:

@@ -55,8 +55,7 @@ def whole_file(path: Path, make_room: Callable[[], None] = lambda: None) -> Iter
             raise
         flush_folder(path.parent)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
+        raise _named(error, path) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -80,8 +79,7 @@ def check_writable(folder: Path) -> None:
             file.write(b"writable")
             file.flush()
     except OSError as error:
-        error.filename, error.filename2 = str(folder), None
-        raise
+        raise _named(error, folder) from error
 
 
 def flush_folder(folder: Path) -> None:
@@ -104,3 +102,8 @@ def remove_leftovers(folder: Path) -> None:
 def in_words(error: OSError) -> str:
     """Return what the system says about an error, without its number and the file."""
     return error.strerror.lower() if error.strerror else str(error)
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    """Return the error with the name that people know, instead of a temporary one, or none."""
+    return OSError(error.errno, error.strerror or str(error), str(path))

@@ -74,8 +74,7 @@ class Background:
         """Begin with the work, when that of before is done; what that one raised is raised here."""
         self.wait()
         # A daemon would be cut off in the middle when the process ends.
-        self._thread = Thread(target=_keep_error, args=(work, self._errors), daemon=False)
-        self._thread.name = self._name
+        self._thread = Thread(target=self._do, args=(work,), name=self._name, daemon=False)
         self._thread.start()
 
     def wait(self) -> None:
@@ -86,12 +85,11 @@ class Background:
         if self._errors:
             raise self._errors.pop()
 
-
-def _keep_error(work: Callable[[], None], errors: list[BaseException]) -> None:
-    try:
-        work()
-    except BaseException as error:
-        errors.append(error)
+    def _do(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._errors.append(error)
 
 
 def _log_forgotten(name: str, errors: list[BaseException]) -> None:
