@@ -4,8 +4,9 @@ The runtime under every Scaffold project: engine, events, state, metrics, checkp
 The names are those of PyTorch-Ignite, whose documentation explains them.
 """
 
+from scaffold_runtime.archive import read_checkpoint, write_checkpoint
 from scaffold_runtime.best_checkpoint import BestCheckpoint, restore_best
-from scaffold_runtime.checkpoint import Checkpoint, load_parts, read_checkpoint, write_checkpoint
+from scaffold_runtime.checkpoint import Checkpoint
 from scaffold_runtime.data import InMemoryDataset, Loader
 from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
@@ -76,6 +77,7 @@ from scaffold_runtime.metrics import (
     cmRecall,
     mIoU,
 )
+from scaffold_runtime.parts import load_parts
 from scaffold_runtime.report import report_classification, write_report
 from scaffold_runtime.run_folder import Run, find_run, start_run
 from scaffold_runtime.schedules import cosine_with_warm_up

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from scaffold_runtime.checkpoint import Stateful, load_parts, read_checkpoint, write_checkpoint
+from scaffold_runtime.archive import read_checkpoint, write_checkpoint
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError
+from scaffold_runtime.parts import Stateful, check_parts, load_parts, states_of
+from scaffold_runtime.saving import OnError, check_on_error, survive_disk_errors
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class BestCheckpoint:
         mode: Literal["max", "min"] = "max",
         n_saved: int = 1,
         model_name: str = "model",
+        on_error: OnError = "continue",
     ) -> None:
         """
         Args:
@@ -52,6 +55,8 @@ class BestCheckpoint:
             mode: Whether a larger or a smaller score is better.
             n_saved: How many are kept.
             model_name: What the model is, for the names.
+            on_error: When a file cannot be written: "continue" says so in one line of
+                the log and goes on with those there are, "stop" raises.
         """
         if n_saved < 1:
             raise ValueError(f"n_saved must be at least 1, not {n_saved}")
@@ -60,12 +65,13 @@ class BestCheckpoint:
         if {"/", "\\"} & set(score_name + model_name):
             raise ValueError(f"{score_name!r} and {model_name!r} go into a file's name: no slashes")
         self._folder = Path(save_path)
-        self._parts = dict(to_save)
+        self._parts = check_parts(to_save)
         self._trainer = trainer
         self._score_name = score_name
         self._sign = 1.0 if mode == "max" else -1.0
         self._n_saved = n_saved
         self._model_name = model_name
+        self._on_error = check_on_error(on_error)
         self._kept: list[tuple[float, str]] = []  # Scores and file names, the best first.
 
     @property
@@ -84,25 +90,12 @@ class BestCheckpoint:
         if math.isnan(score) or not self._is_among_the_best(score):
             return False
         name = self._unused_name(score)
-        parts = {part_name: part.state_dict() for part_name, part in self._parts.items()}
         iteration = self._trainer.state.iteration
-        content = {"parts": parts, "rank": self._sign * score, "iteration": iteration}
-        write_checkpoint(self._folder / name, content)
-        self._keep(score, name)
-        return True
-
-    def restore(self) -> Path:
-        """
-        Put the parts back as they were at the best score, and return the file's path.
-
-        Raises:
-            NothingSavedError: Nothing was kept yet.
-            CheckpointError: The file is damaged or does not fit.
-        """
-        if self.path is None:
-            raise NothingSavedError(f"no best state was saved in {self._folder} yet")
-        load_parts(self.path, read_checkpoint(self.path), self._parts)
-        return self.path
+        content = {**states_of(self._parts), "rank": self._sign * score, "iteration": iteration}
+        with survive_disk_errors(self._on_error):
+            write_checkpoint(self._folder / name, content)
+            self._keep(score, name)
+        return (score, name) in self._kept
 
     def state_dict(self) -> dict[str, Any]:
         """Return which files are kept, and their scores."""

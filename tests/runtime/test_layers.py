@@ -22,11 +22,13 @@ LAYERS = [
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"figures", "settings", "device", "schedules"},
-    {"errors", "files", "seeding"},
+    {"generations"},
+    {"figures", "settings", "device", "schedules", "archive", "saving"},
+    {"parts"},
+    {"errors", "files", "seeding", "contents"},
 ]
 # Beside each other in a row, but one makes use of the other.
-BESIDE = {("best_checkpoint", "checkpoint"), ("trainers", "metrics"), ("handlers", "checkpoint")}
+BESIDE = {("trainers", "metrics")}
 OPTIONAL = ["tqdm", "yaml", "tyro", "matplotlib"]
 
 
