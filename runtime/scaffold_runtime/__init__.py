@@ -6,8 +6,9 @@ The names are those of PyTorch-Ignite, whose documentation explains them.
 
 from scaffold_runtime.best_checkpoint import BestCheckpoint, restore_best
 from scaffold_runtime.checkpoint import Checkpoint, load_parts, read_checkpoint, write_checkpoint
-from scaffold_runtime.data import InMemoryDataset, Loader
-from scaffold_runtime.device import choose_device
+from scaffold_runtime.data import Loader
+from scaffold_runtime.datasets import InMemoryDataset
+from scaffold_runtime.device import choose_device, to_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserError
 from scaffold_runtime.events import EventEnum, Events, EventsList
@@ -86,7 +87,6 @@ from scaffold_runtime.trainers import (
     create_supervised_evaluator,
     create_supervised_trainer,
     prepare_batch,
-    to_device,
 )
 from scaffold_runtime.updates import Updater
 

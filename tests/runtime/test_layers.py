@@ -16,13 +16,14 @@ LAYERS = [
     {"launch", "report"},
     {"run_folder"},
     {"handlers", "metrics", "loggers", "checkpoint", "best_checkpoint", "data", "trainers"},
-    {"updates"},
+    {"updates", "batches"},
     {"engine"},
     {"course"},
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"figures", "settings", "device", "schedules"},
+    {"order"},
+    {"figures", "settings", "device", "schedules", "datasets", "random_scope"},
     {"errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
