@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -48,6 +47,7 @@ from scaffold_runtime.batches import (
 from scaffold_runtime.device import Device, move_ahead
 from scaffold_runtime.order import choose_orders
 from scaffold_runtime.seeding import derive_seed
+from scaffold_runtime.workers import OrderlyIterator, leave_stopping_to_the_training_process
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class Loader:
         self.num_workers = num_workers
         self._place = _Place(epoch=0, position=0)
         self._served: _Place | None = None  # What persistent workers load for.
+        self._persistent: Iterator[Any] | None = None  # Through which they end.
         self._device = None if device is None else torch.device(device)
         on_cuda = self._device is not None and self._device.type == "cuda"
         recipe = make_recipe(dataset, collate_fn, seed, seed_each)
@@ -160,7 +161,7 @@ class Loader:
             num_workers=num_workers,
             collate_fn=as_it_is,
             pin_memory=pin_memory or (on_cuda and num_workers > 0),
-            worker_init_fn=_leave_stopping_to_the_training_process,
+            worker_init_fn=leave_stopping_to_the_training_process,
             multiprocessing_context=multiprocessing_context,
             # One of its own: without it, every new iterator draws from the global one.
             generator=torch.Generator().manual_seed(derive_seed(seed)),
@@ -192,6 +193,10 @@ class Loader:
         place.is_taken = True
         ends = self._source.begin(place.epoch, place.position)
         batches: Iterator[Any] = iter(self._dataloader)
+        if self.num_workers > 0:
+            batches = OrderlyIterator(batches)
+        if self._dataloader.persistent_workers:
+            self._persistent = batches
         if isinstance(self._source, StreamedBatches) and place.position:
             batches = _skip(batches, place.position, self.batch_size)
         if self._device is not None:
@@ -222,6 +227,7 @@ class Loader:
 
     def close(self) -> None:
         """Let go of persistent workers; the next iteration begins with new ones."""
+        self._persistent = None
         self._dataloader = self._make_dataloader()
 
     def _give(self, batches: Iterator[Any], ends: Iterator[End], place: _Place) -> Iterator[Any]:
@@ -233,9 +239,13 @@ class Loader:
                 )
             try:
                 batch = next(batches, _NO_MORE)
-            except BaseException:
+            except BaseException as error:
+                if self.num_workers == 0:
+                    raise
                 self.close()  # Workers that were killed do not come back.
-                raise
+                batches = iter(())
+                # Tracebacks of workers are in the message; this one would hold the workers.
+                raise error.with_traceback(None) from None
             if batch is _NO_MORE:
                 break
             place.position, is_last = next(ends)
@@ -285,8 +295,3 @@ def _check_stream(shuffle: bool, sampler: Any, weights: Any, persistent_workers:
             "persistent workers cannot be told the epoch of an iterable data set: "
             "leave out persistent_workers"
         )
-
-
-def _leave_stopping_to_the_training_process(worker: int) -> None:
-    """Ignore what a terminal sends to all processes at once, so that the run can end in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -90,13 +91,15 @@ class Weighted:
     """As many samples as there are, each drawn with replacement by its weight."""
 
     def __init__(self, weights: Sequence[float] | Tensor, samples: int, seed: int) -> None:
-        weights = torch.as_tensor(weights, dtype=torch.float64)
+        if not isinstance(weights, Tensor):
+            weights = torch.tensor(weights, dtype=torch.float64)
         if weights.shape != (samples,):
             found = "x".join(str(size) for size in weights.shape)
             raise ValueError(f"give one weight for each of the {samples} samples, not {found}")
         # Sums instead of torch.multinomial, which takes at most 2**24 weights.
-        self._sums = weights.cumsum(0)
-        if not samples or not self._sums[-1].isfinite() or self._sums[-1] == 0 or weights.min() < 0:
+        self._sums = weights.cpu().cumsum(0, dtype=torch.float64)
+        total = self._sums[-1].item() if samples else 1.0
+        if not 0 < total < math.inf or (samples and weights.min() < 0):
             raise ValueError("weights must be finite and at least 0, and not all of them 0")
         self._seed = seed
 

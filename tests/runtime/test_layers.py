@@ -23,7 +23,7 @@ LAYERS = [
     {"listeners", "intervals"},
     {"events", "state", "stream"},
     {"order"},
-    {"figures", "settings", "device", "schedules", "datasets", "random_scope"},
+    {"figures", "settings", "device", "schedules", "datasets", "random_scope", "workers"},
     {"errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
