@@ -47,7 +47,11 @@ from scaffold_runtime.batches import (
 from scaffold_runtime.device import Device, move_ahead
 from scaffold_runtime.order import choose_orders
 from scaffold_runtime.seeding import derive_seed
-from scaffold_runtime.workers import OrderlyIterator, leave_stopping_to_the_training_process
+from scaffold_runtime.workers import (
+    OrderlyIterator,
+    leave_stopping_to_the_training_process,
+    tell_of_workers,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -243,9 +247,8 @@ class Loader:
                 if self.num_workers == 0:
                     raise
                 self.close()  # Workers that were killed do not come back.
-                batches = iter(())
-                # Tracebacks of workers are in the message; this one would hold the workers.
-                raise error.with_traceback(None) from None
+                batches = iter(())  # Lets the workers go; a traceback would hold them as well.
+                raise tell_of_workers(error.with_traceback(None)) from None
             if batch is _NO_MORE:
                 break
             place.position, is_last = next(ends)

@@ -26,6 +26,21 @@ class OrderlyIterator(Iterator[Any]):
         return next(self._held[0])
 
 
+def tell_of_workers(error: BaseException) -> BaseException:
+    """
+    Return the error, or one that says what it means, where a worker died on the way.
+
+    Then what it has sent cannot be fetched, by a connection for example. Errors of
+    the data set, of whatever kind, name the worker themselves.
+
+    >>> tell_of_workers(EOFError("nothing came"))
+    RuntimeError('a DataLoader worker ended unexpectedly: nothing came')
+    """
+    if isinstance(error, OSError | EOFError) and "DataLoader worker" not in str(error):
+        return RuntimeError(f"a DataLoader worker ended unexpectedly: {error}")
+    return error
+
+
 def leave_stopping_to_the_training_process(worker: int) -> None:
     """Ignore what a terminal sends to all processes at once, so that the run can end in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
