@@ -4,93 +4,105 @@ The runtime under every Scaffold project: engine, events, state, metrics, checkp
 The names are those of PyTorch-Ignite, whose documentation explains them.
 """
 
-from scaffold_runtime.archive import read_checkpoint, write_checkpoint
-from scaffold_runtime.best_checkpoint import BestCheckpoint, restore_best
-from scaffold_runtime.checkpoint import Checkpoint
-from scaffold_runtime.data import InMemoryDataset, Loader
-from scaffold_runtime.device import choose_device
-from scaffold_runtime.engine import Engine
-from scaffold_runtime.errors import CheckpointError, NothingSavedError, UserError
-from scaffold_runtime.events import EventEnum, Events, EventsList
-from scaffold_runtime.handlers import (
-    EMA,
-    DeviceStats,
-    EarlyStopping,
-    LRFinder,
-    LRScheduler,
-    ModelSummary,
-    Profiler,
-    ProgressBar,
-    TerminateOnNan,
-    TimeLimit,
-    Timer,
-)
-from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
-from scaffold_runtime.launch import launch
-from scaffold_runtime.listeners import RemovableEventHandle
-from scaffold_runtime.loggers import (
-    CsvLogger,
-    JsonLinesLogger,
-    Logger,
-    Loggers,
-    MLflowLogger,
-    TensorboardLogger,
-    WandBLogger,
-    read_json_lines,
-)
-from scaffold_runtime.metrics import (
-    ROC_AUC,
-    Accuracy,
-    Average,
-    AveragePrecision,
-    BatchFiltered,
-    BatchWise,
-    BitsPerCharacter,
-    ConfusionMatrix,
-    DiceCoefficient,
-    EpochMetric,
-    EpochWise,
-    FBeta,
-    Fbeta,
-    IoU,
-    JaccardIndex,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    Metric,
-    MetricsLambda,
-    MetricUsage,
-    NotComputableError,
-    Perplexity,
-    Precision,
-    Recall,
-    RootMeanSquaredError,
-    RunningAverage,
-    RunningBatchWise,
-    RunningEpochWise,
-    SingleEpochRunningBatchWise,
-    TopKAccuracy,
-    TopKCategoricalAccuracy,
-    attach_metric,
-    cmAccuracy,
-    cmPrecision,
-    cmRecall,
-    mIoU,
-)
-from scaffold_runtime.parts import load_parts
-from scaffold_runtime.report import report_classification, write_report
-from scaffold_runtime.run_folder import Run, find_run, start_run
-from scaffold_runtime.schedules import cosine_with_warm_up
-from scaffold_runtime.seeding import derive_seed, random_state, seed_everything, set_random_state
-from scaffold_runtime.settings import parse_settings, plain_settings
-from scaffold_runtime.state import State
-from scaffold_runtime.trainers import (
-    create_supervised_evaluator,
-    create_supervised_trainer,
-    prepare_batch,
-    to_device,
-)
-from scaffold_runtime.updates import Updater
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see below.
+    from scaffold_runtime.archive import read_checkpoint, write_checkpoint
+    from scaffold_runtime.best_checkpoint import BestCheckpoint, restore_best
+    from scaffold_runtime.checkpoint import Checkpoint
+    from scaffold_runtime.data import Loader
+    from scaffold_runtime.datasets import InMemoryDataset
+    from scaffold_runtime.device import choose_device, to_device
+    from scaffold_runtime.engine import Engine
+    from scaffold_runtime.errors import CheckpointError, NothingSavedError, Stopped, UserError
+    from scaffold_runtime.events import EventEnum, Events, EventsList
+    from scaffold_runtime.handlers import (
+        EMA,
+        DeviceStats,
+        EarlyStopping,
+        LRFinder,
+        LRScheduler,
+        ModelSummary,
+        Profiler,
+        ProgressBar,
+        SaveOnSignal,
+        TerminateOnNan,
+        TimeLimit,
+        Timer,
+    )
+    from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
+    from scaffold_runtime.launch import launch
+    from scaffold_runtime.listeners import RemovableEventHandle
+    from scaffold_runtime.loggers import (
+        CsvLogger,
+        JsonLinesLogger,
+        Logger,
+        Loggers,
+        MLflowLogger,
+        TensorboardLogger,
+        WandBLogger,
+        read_json_lines,
+    )
+    from scaffold_runtime.metrics import (
+        ROC_AUC,
+        Accuracy,
+        Average,
+        AveragePrecision,
+        BatchFiltered,
+        BatchWise,
+        BitsPerCharacter,
+        ConfusionMatrix,
+        DiceCoefficient,
+        EpochMetric,
+        EpochWise,
+        FBeta,
+        Fbeta,
+        IoU,
+        JaccardIndex,
+        Loss,
+        MeanAbsoluteError,
+        MeanSquaredError,
+        Metric,
+        MetricsLambda,
+        MetricUsage,
+        NotComputableError,
+        Perplexity,
+        Precision,
+        Recall,
+        RootMeanSquaredError,
+        RunningAverage,
+        RunningBatchWise,
+        RunningEpochWise,
+        SingleEpochRunningBatchWise,
+        TopKAccuracy,
+        TopKCategoricalAccuracy,
+        attach_metric,
+        cmAccuracy,
+        cmPrecision,
+        cmRecall,
+        mIoU,
+    )
+    from scaffold_runtime.parts import load_parts
+    from scaffold_runtime.ranges import Amount, Count, Share, Size
+    from scaffold_runtime.report import report_classification, write_report
+    from scaffold_runtime.run_folder import Run, find_run, start_run
+    from scaffold_runtime.run_settings import RunSettings
+    from scaffold_runtime.schedules import cosine_with_warm_up
+    from scaffold_runtime.seeding import (
+        derive_seed,
+        random_state,
+        seed_everything,
+        set_random_state,
+    )
+    from scaffold_runtime.settings import parse_settings, plain_settings
+    from scaffold_runtime.state import State
+    from scaffold_runtime.trainers import (
+        create_supervised_evaluator,
+        create_supervised_trainer,
+        prepare_batch,
+    )
+    from scaffold_runtime.updates import Updater
 
 __version__ = "0.2.0"
 
@@ -98,6 +110,7 @@ __all__ = [
     "EMA",
     "ROC_AUC",
     "Accuracy",
+    "Amount",
     "Average",
     "AveragePrecision",
     "BatchFiltered",
@@ -107,6 +120,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointError",
     "ConfusionMatrix",
+    "Count",
     "CsvLogger",
     "DeviceStats",
     "DiceCoefficient",
@@ -147,11 +161,16 @@ __all__ = [
     "RemovableEventHandle",
     "RootMeanSquaredError",
     "Run",
+    "RunSettings",
     "RunningAverage",
     "RunningBatchWise",
     "RunningEpochWise",
+    "SaveOnSignal",
+    "Share",
     "SingleEpochRunningBatchWise",
+    "Size",
     "State",
+    "Stopped",
     "TensorboardLogger",
     "TerminateOnNan",
     "TimeLimit",
@@ -191,3 +210,48 @@ __all__ = [
     "write_checkpoint",
     "write_report",
 ]
+
+
+_HOMES = (
+    "engine",
+    "events",
+    "metrics",
+    "handlers",
+    "archive",
+    "best_checkpoint",
+    "checkpoint",
+    "data",
+    "datasets",
+    "device",
+    "errors",
+    "intervals",
+    "launch",
+    "listeners",
+    "loggers",
+    "parts",
+    "ranges",
+    "report",
+    "run_folder",
+    "run_settings",
+    "schedules",
+    "seeding",
+    "settings",
+    "state",
+    "trainers",
+    "updates",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module, the first time it is asked for."""
+    if name in __all__:
+        for home in _HOMES:
+            module = import_module(f"scaffold_runtime.{home}")
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

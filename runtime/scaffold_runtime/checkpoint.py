@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from scaffold_runtime.contents import CpuCopier, check_readable
 from scaffold_runtime.engine import Engine
@@ -18,6 +21,8 @@ from scaffold_runtime.listeners import RemovableEventHandle
 from scaffold_runtime.parts import check_parts, load_parts, states_of
 from scaffold_runtime.saving import Background, OnError, check_on_error, survive_disk_errors
 from scaffold_runtime.seeding import random_state, set_random_state
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpoint:
@@ -77,7 +82,20 @@ class Checkpoint:
     # --- Around the run ---------------------------------------------------
 
     def __call__(self) -> None:
-        """Save, as a handler."""
+        """
+        Save, as a handler: after all handlers of the event, so that the state is whole.
+
+        That is so when the engine which runs is among the parts; without, it is saved at once.
+        """
+        engines = (part for part in self._parts.values() if isinstance(part, Engine))
+        trainer = next(engines, None)
+        if trainer is None:
+            self.save_or_report()
+        else:
+            trainer.call_afterwards(self.save_or_report)
+
+    def save_or_report(self) -> None:
+        """Save now; what the disk refuses is reported, unless `on_error` is "stop"."""
         with survive_disk_errors(self._on_error):
             self.wait()
         with survive_disk_errors(self._on_error):
@@ -163,6 +181,7 @@ class Checkpoint:
             "random_state": random_state(),
             "settings": self._settings,
             "runtime": __version__,
+            "threads": torch.get_num_threads(),
         }
 
     # --- Restoring --------------------------------------------------------
@@ -192,4 +211,16 @@ class Checkpoint:
             raise CheckpointError(f"{path} does not fit: it holds no state of a run")
         load_parts(path, content, self._parts)
         set_random_state(content["random_state"])
+        _compare_threads(content.get("threads"))
         return path
+
+
+def _compare_threads(before: int | None) -> None:
+    if before not in (None, torch.get_num_threads()):
+        logger.warning(
+            "the run had %d threads before and has %d now, so sums may be rounded otherwise; "
+            "OMP_NUM_THREADS=%d makes it repeat exactly",
+            before,
+            torch.get_num_threads(),
+            before,
+        )

@@ -37,15 +37,16 @@ class Course(Dispatcher):
         loggers and the like.
         """
         state = self.state
+        finished = state.iteration - self._unfinished
         return {
-            "iteration": state.iteration - self._unfinished,
+            "iteration": finished,
             "epoch": state.epoch,
             "epoch_length": state.epoch_length,
             "max_epochs": state.max_epochs,
             "max_iters": state.max_iters,
             "seed": state.seed,
             "epoch_start": self._epoch_start,
-            "data": self._stream.state_dict(),
+            "data": self._stream.state_dict(finished),
             "metrics": {name: value for name, value in state.metrics.items() if _is_plain(value)},
             "attached": {name: part.state_dict() for name, part in self._attached().items()},
             **{key: getattr(state, key) for key in self.state_dict_user_keys},

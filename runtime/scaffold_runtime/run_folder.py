@@ -201,7 +201,7 @@ def _checked_name(name: str) -> str:
 
 
 def _say_warnings(run: Run) -> None:
-    """Say what the runtime reports and warns of, so that it stands in `log.txt` and breaks no bar."""
+    """Say what the runtime reports, so that it stands in `log.txt` and breaks no bar."""
     reports = logging.getLogger("scaffold_runtime")
     reports.setLevel(logging.INFO)
     reports.handlers = [_Sayer(run)]

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from scaffold_runtime.device import Device, to_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.metrics.metric import Metric
 from scaffold_runtime.updates import Updater
-
-Device = str | torch.device | None
-
-
-def to_device(value: Any, device: Device, non_blocking: bool = False) -> Any:
-    """
-    Move the tensors in a tensor, or in nested sequences and mappings, to a device.
-
-    >>> to_device({"x": [torch.zeros(2)], "name": "first"}, "cpu")
-    {'x': [tensor([0., 0.])], 'name': 'first'}
-    """
-    if isinstance(value, Tensor):
-        return value if device is None else value.to(device, non_blocking=non_blocking)
-    if isinstance(value, Mapping):
-        return {key: to_device(item, device, non_blocking) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        items = [to_device(item, device, non_blocking) for item in value]
-        if hasattr(value, "_fields"):  # A named tuple takes its items one by one.
-            return type(value)(*items)
-        return tuple(items) if isinstance(value, tuple) else items
-    return value
 
 
 def prepare_batch(batch: Any, device: Device = None, non_blocking: bool = False) -> tuple[Any, Any]:

@@ -16,16 +16,16 @@ LAYERS = [
     {"launch", "report"},
     {"run_folder"},
     {"handlers", "metrics", "loggers", "checkpoint", "best_checkpoint", "data", "trainers"},
-    {"updates"},
+    {"updates", "batches"},
     {"engine"},
     {"course"},
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"generations"},
+    {"generations", "order"},
     {"figures", "settings", "device", "schedules", "archive", "saving"},
-    {"parts"},
-    {"errors", "files", "seeding", "contents"},
+    {"run_settings", "parts", "datasets", "random_scope", "workers", "lock"},
+    {"ranges", "errors", "files", "seeding", "contents"},
 ]
 # Beside each other in a row, but one makes use of the other.
 BESIDE = {("trainers", "metrics")}

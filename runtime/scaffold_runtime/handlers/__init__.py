@@ -8,6 +8,7 @@ from scaffold_runtime.handlers.lr_scheduler import LRScheduler
 from scaffold_runtime.handlers.model_summary import ModelSummary
 from scaffold_runtime.handlers.profiler import Profiler
 from scaffold_runtime.handlers.progress_bar import ProgressBar
+from scaffold_runtime.handlers.signals import SaveOnSignal
 from scaffold_runtime.handlers.terminate_on_nan import TerminateOnNan
 from scaffold_runtime.handlers.time_limit import TimeLimit
 from scaffold_runtime.handlers.timer import Timer
@@ -21,6 +22,7 @@ __all__ = [
     "ModelSummary",
     "Profiler",
     "ProgressBar",
+    "SaveOnSignal",
     "TerminateOnNan",
     "TimeLimit",
     "Timer",
