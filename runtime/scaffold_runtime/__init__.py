@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         Timer,
     )
     from scaffold_runtime.intervals import Interval, parse_duration, parse_interval
-    from scaffold_runtime.launch import launch
     from scaffold_runtime.listeners import RemovableEventHandle
     from scaffold_runtime.loggers import (
         CsvLogger,
@@ -84,6 +83,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         mIoU,
     )
     from scaffold_runtime.parts import load_parts
+    from scaffold_runtime.program import launch
     from scaffold_runtime.ranges import Amount, Count, Share, Size
     from scaffold_runtime.report import report_classification, write_report
     from scaffold_runtime.run_folder import Run, find_run, start_run
@@ -225,7 +225,7 @@ _HOMES = (
     "device",
     "errors",
     "intervals",
-    "launch",
+    "program",
     "listeners",
     "loggers",
     "parts",

@@ -41,12 +41,14 @@ class RunSettings:
     max_time: str | None = None  # Save and stop after this time: 30min, 11.5h.
 
 
-# What a run is asked to do once, not what it is: left out of its config.yaml.
+# What a run is asked to do, one at a time.
 ACTIONS = ("resume", "overwrite", "evaluate", "fast_dev_run")
+# What holds for one start of it, and is left out of its config.yaml.
+ONCE = (*ACTIONS, "max_time")
 # What may be another when a run goes on or is measured: with another value of any other
 # setting its checkpoints would not fit, its data be split anew, or its record be false.
 CHANGEABLE = (
     *("run", "device", "num_workers", "max_epochs", "patience", "validate_every", "log_every"),
-    *("save_every", "save_in_background", "on_save_error", "max_time"),
-    *ACTIONS,
+    *("save_every", "save_in_background", "on_save_error"),
+    *ONCE,
 )

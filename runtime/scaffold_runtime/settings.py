@@ -19,8 +19,20 @@ from typing import Any, TypeVar
 
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.files import write_whole
-from scaffold_runtime.ranges import Range
-from scaffold_runtime.run_settings import ACTIONS, CHANGEABLE, RUNS
+from scaffold_runtime.ranges import Amount, Count, Range, Share, Size
+from scaffold_runtime.run_settings import CHANGEABLE, ONCE, RUNS
+
+__all__ = [
+    "Amount",
+    "Count",
+    "Range",
+    "Share",
+    "Size",
+    "parse_settings",
+    "plain_settings",
+    "read_settings",
+    "write_settings",
+]
 
 Settings = TypeVar("Settings")
 
@@ -73,7 +85,7 @@ def write_settings(path: Path, settings: Any) -> None:
 def plain_settings(settings: Any) -> dict[str, Any]:
     """Return what a run is, without what it is asked to do once, as plain values."""
     values = dataclasses.asdict(settings)
-    return {name: value for name, value in values.items() if name not in ACTIONS}
+    return {name: value for name, value in values.items() if name not in ONCE}
 
 
 # --- Files ----------------------------------------------------------------

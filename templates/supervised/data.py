@@ -50,6 +50,7 @@ def make_data(settings: Settings) -> Data:
             settings.batch_size,
             shuffle=True,
             seed=settings.seed,
+            num_workers=settings.num_workers,
         ),
         valid=Loader(InMemoryDataset(images[valid], labels[valid]), batch_size=512),
         test=Loader(InMemoryDataset(images[test], labels[test]), batch_size=512),

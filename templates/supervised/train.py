@@ -21,7 +21,7 @@ from torch import optim
 
 from data import CLASS_NAMES, make_data
 from model import make_model
-from scaffold_runtime import BestCheckpoint, Checkpoint, Engine, Events, launch, restore_best
+from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, restore_best
 from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
 from scaffold_runtime.report import report_classification
@@ -32,14 +32,7 @@ from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 
 
 @dataclass(frozen=True)
-class Settings:
-    run: str = "first"  # Results go to runs/<run>.
-    resume: bool = False  # Go on from the newest checkpoint of this run.
-    overwrite: bool = False  # Throw away an earlier run of this name.
-    evaluate: Literal["valid", "test"] | None = None  # Only measure the best checkpoint on this.
-    fast_dev_run: bool = False  # One batch of everything, to see that it works; writes nothing.
-    seed: Count = 0  # Decides the split, the first weights, the order, the augmentation.
-    device: str = "auto"  # cuda, mps or cpu; auto takes the first of these that is there.
+class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
     model: Literal["cnn", "mlp"] = "cnn"  # See model.py.
     width: Size = 32  # Channels of the first layer; the others are multiples of it.
     dropout: Share = 0.2  # Share of the features that a training step leaves out.
@@ -87,10 +80,10 @@ def main(settings: Settings) -> dict[str, float]:
     best = BestCheckpoint(run.checkpoints, {"model": model}, trainer, "accuracy")
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics["accuracy"], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
-    parts |= {"logger": run.logger, "best": best, "stopping": stopping}
-    checkpoint = Checkpoint(run.checkpoints, parts)
+    parts |= {"best": best, "stopping": stopping}
 
     run.follow(trainer, settings, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
+    checkpoint = run.save(trainer, parts, settings)  # As save_every says, and on signals.
 
     @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, epochs)))
     def validate():
@@ -100,7 +93,6 @@ def main(settings: Settings) -> dict[str, float]:
         stopping(evaluator)
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, checkpoint)
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "scaffold_runtime"
 
 # From above to below: a module imports only what stands in a lower row.
 LAYERS = [
-    {"launch", "report"},
+    {"program", "report"},
     {"run_folder"},
     {"handlers", "metrics", "loggers", "checkpoint", "best_checkpoint", "data", "trainers"},
     {"updates", "batches"},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from scaffold_runtime.engine import Engine
+from scaffold_runtime.events import Events
 
 logger = logging.getLogger(__name__)
 
@@ -88,16 +90,22 @@ class EarlyStopping:
         self.check_finite = check_finite
         self._sign = 1.0 if mode == "max" else -1.0
         self.reset()
+        myself = weakref.ref(self)  # The trainer does not keep what keeps the trainer.
+        trainer.add_event_handler(Events.STARTED, lambda: _stay_stopped(myself()))
 
     def reset(self) -> None:
         """Forget the scores so far."""
         self.counter = 0
         self.best_score = -self._sign * math.inf
+        self._score: float | None = None
 
     def __call__(self, engine: Engine) -> None:
-        score = float(self.score_function(engine))
-        self._count(score)
-        if reason := self._reason_to_stop(score):
+        self._score = float(self.score_function(engine))
+        self._count(self._score)
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._score is not None and (reason := self._reason_to_stop(self._score)):
             logger.info("the run ends after epoch %d: %s", self.trainer.state.epoch, reason)
             self.trainer.terminate()
 
@@ -124,10 +132,17 @@ class EarlyStopping:
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best score and how many calls ago it was."""
-        return {"counter": self.counter, "best_score": self.best_score}
+        """Return the last score, the best one, and how many calls ago that was."""
+        return {"counter": self.counter, "best_score": self.best_score, "score": self._score}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take up what `state_dict` returned."""
         self.counter = state_dict["counter"]
         self.best_score = state_dict["best_score"]
+        self._score = state_dict.get("score")
+
+
+def _stay_stopped(stopping: EarlyStopping | None) -> None:
+    """End a run again that had been stopped, unless there is more patience now."""
+    if stopping is not None and stopping.trainer.is_resuming:
+        stopping._stop()
