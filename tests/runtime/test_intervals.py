@@ -66,6 +66,9 @@ def saved_iterations(folder: Path, every: str | int) -> list[int]:
     saved = []
 
     @engine.on(Events.ITERATION_COMPLETED | Events.EPOCH_COMPLETED)
+    def look_afterwards() -> None:
+        engine.call_afterwards(look)
+
     def look() -> None:
         if (newest := folder / "last.pt").exists():
             saved.append(read_checkpoint(newest)["parts"]["trainer"]["iteration"])

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -15,6 +16,17 @@ import torch
 from scaffold_runtime import Engine, Events, InMemoryDataset, Loader
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # On few cores.
+
+OTHERS: set[int] = set()  # Processes of other tests.
+
+
+@pytest.fixture(autouse=True)
+def alone() -> None:
+    """What other tests left is collected before, so that no warning of it comes up here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+    OTHERS.update(process.pid or 0 for process in multiprocessing.active_children())
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -209,5 +221,6 @@ class Slow:
 
 
 def children() -> list[int]:
-    """Return the processes that this one has started and that live."""
-    return sorted(child.pid for child in multiprocessing.active_children() if child.pid)
+    """Return the processes that a test has started and that live."""
+    found = {child.pid or 0 for child in multiprocessing.active_children()}
+    return sorted(found - OTHERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from scaffold_runtime import (
     Checkpoint,
     Engine,
     Run,
+    RunSettings,
     State,
     UserError,
     choose_device,
@@ -25,13 +26,8 @@ from scaffold_runtime.run_folder import find_run
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(RunSettings):
     run: str = "mine"
-    resume: bool = False
-    overwrite: bool = False
-    evaluate: Literal["valid", "test"] | None = None
-    fast_dev_run: bool = False
-    seed: int = 0
     device: str = "cpu"
     log_every: int = 2
 
@@ -68,7 +64,9 @@ def test_the_settings_are_written_when_training_starts() -> None:
     engine.run([0])
 
     written = yaml.safe_load((run.folder / "config.yaml").read_text())
-    assert written == {"run": "mine", "seed": 5, "device": "cpu", "log_every": 2}
+    expected = {"run": "mine", "seed": 5, "device": "cpu", "log_every": 2, "save_every": "epoch"}
+    assert {name: written[name] for name in expected} == expected
+    assert not set(written) & {"resume", "overwrite", "evaluate", "fast_dev_run", "max_time"}
 
 
 def test_metrics_are_logged_as_often_as_the_settings_say() -> None:
@@ -279,6 +277,6 @@ def finished_run() -> Run:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return every file below a folder, without the lock."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
