@@ -1,13 +1,14 @@
 # make demo   set up, render a supervised project and train it on real data
 # make test   set up and run every test
 # make lint   set up and check format, lint and types
+# make power-test  cut the power of a machine that saves checkpoints (root, Linux)
 # make bench  measure the loop beside a bare one, Ignite and Lightning (fetches both)
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint power-test bench clean
 
 demo: $(INSTALLED)
 	rm -rf demo
@@ -24,6 +25,9 @@ lint: $(INSTALLED)
 	for train in templates/*/train.py; do \
 		MYPYPATH=runtime:$$(dirname $$train) $(BIN)/mypy --config-file= --check-untyped-defs $$(dirname $$train)/*.py || exit 1; \
 	done
+
+power-test: $(INSTALLED)
+	PYTHONPATH=runtime $(BIN)/python tests/power/power_test.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet pytorch-ignite==0.5.5 lightning==2.6.6
