@@ -17,6 +17,13 @@ from scaffold_runtime import Engine, Events, InMemoryDataset, Loader
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # On few cores.
 
 
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """Let go of what earlier tests have left to the garbage collector."""
+    gc.collect()
+    assert children() == []
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_of_the_data_set_reaches_the_caller(workers: int) -> None:
     """As what it is, with its message; the batches before it came, and the place is its batch."""
