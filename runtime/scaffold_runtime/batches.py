@@ -25,18 +25,24 @@ class Recipe(NamedTuple):
     collate: Callable[[Any], Any]  # Makes a batch of what the data set returned.
     seed: int  # What the random numbers depend on, with epoch and position.
     seed_each: SeedEach  # Seed once for the batch, or before each of its samples.
-    at_once: bool  # One indexing for the whole batch.
-    draws: bool  # Random numbers may be drawn.
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether batches are one indexing of tensors, and draw no random numbers."""
+        return (
+            type(self.dataset) is InMemoryDataset  # What is derived from it may do anything.
+            and self.dataset.transform is None
+            and self.collate is as_it_is
+        )
 
 
 def make_recipe(
     dataset: Any, collate_fn: Callable[[Any], Any] | None, seed: int, seed_each: SeedEach
 ) -> Recipe:
-    """Find out what is needed to make batches of this data set."""
+    """Find out how batches are made of this data set."""
     at_once = isinstance(dataset, InMemoryDataset) and seed_each == "batch"
     collate = collate_fn or (as_it_is if at_once else default_collate)
-    draws = not at_once or collate_fn is not None or dataset.transform is not None
-    return Recipe(dataset, collate, seed, seed_each, at_once, draws)
+    return Recipe(dataset, collate, seed, seed_each)
 
 
 class Request(NamedTuple):
@@ -109,7 +115,7 @@ class IndexedBatches(Dataset[Any]):
     def __getitem__(self, request: Request) -> Any:
         collate = self._recipe.collate
         try:
-            if not self._recipe.draws:
+            if self._recipe.is_plain:
                 return collate(self._samples(request))
             with random_scope(self._seed_of(request, request.position)):
                 return collate(self._samples(request))

@@ -154,7 +154,7 @@ class Loader:
         else:
             orders = choose_orders(len(dataset), shuffle, sampler, weights, seed)
             # Between processes lists are sent faster than tensors.
-            as_lists = num_workers > 0 or not recipe.at_once
+            as_lists = num_workers > 0 or not recipe.is_plain
             self._source = Requests(orders, batch_size, drop_last, as_lists)
             batches = IndexedBatches(recipe)
         self._make_dataloader = partial(

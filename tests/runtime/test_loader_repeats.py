@@ -105,6 +105,20 @@ def test_data_in_memory_is_augmented_alike_too() -> None:
         assert as_lists(loader) == whole[2:]
 
 
+def test_a_data_set_derived_from_one_in_memory_is_augmented_alike_too() -> None:
+    """What it does to its batches is not known, so they have random numbers of their own."""
+
+    class Derived(InMemoryDataset):
+        def __getitems__(self, indices: Any) -> tuple[Tensor, ...]:
+            return (super().__getitems__(indices)[0] + torch.rand(len(indices)),)
+
+    loader = Loader(Derived(torch.zeros(SAMPLES)), BATCH)
+    whole = as_lists(loader)
+    loader.seek(0, 1)
+
+    assert as_lists(loader) == whole[1:]
+
+
 def test_the_numbers_of_numpy_and_torch_have_nothing_in_common() -> None:
     """Both have the same algorithm: from the same seed they would be the same bits."""
     words = next(iter(Loader(Words(), batch_size=64)))
