@@ -93,6 +93,7 @@ class Engine(Course):
             self._run()
         except BaseException as error:
             self._goes_on = True
+            self._afterwards.clear()  # The state is not whole, as they were promised.
             self._tell_of(error)
             raise
         finally:

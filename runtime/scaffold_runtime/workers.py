@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 from collections.abc import Iterator
 from typing import Any
-from weakref import finalize
+from weakref import WeakSet, finalize
+
+ITERATORS: WeakSet[OrderlyIterator] = WeakSet()
 
 
 class OrderlyIterator(Iterator[Any]):
@@ -20,10 +23,26 @@ class OrderlyIterator(Iterator[Any]):
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         self._held = [iterator]
-        finalize(self, self._held.clear).atexit = False  # There, torch knows what to do.
+        finalize(self, self._held.clear).atexit = False  # At the exit that would be too late.
+        ITERATORS.add(self)
 
     def __next__(self) -> Any:
         return next(self._held[0])
+
+    def end(self) -> None:
+        """Let the workers go."""
+        self._held.clear()
+
+
+@atexit.register
+def end_workers() -> None:
+    """
+    Let all workers go at the exit of the process, before it waits for them.
+
+    This is registered after torch's and Python's own endings, and so comes before them.
+    """
+    for iterator in list(ITERATORS):
+        iterator.end()
 
 
 def tell_of_workers(error: BaseException) -> BaseException:
@@ -42,5 +61,12 @@ def tell_of_workers(error: BaseException) -> BaseException:
 
 
 def leave_stopping_to_the_training_process(worker: int) -> None:
-    """Ignore what a terminal sends to all processes at once, so that the run can end in order."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """
+    Live through the signals that a terminal or a cluster sends to all processes at once.
+
+    The training process needs its workers to end the iteration and save. It ends them
+    itself: when it cannot otherwise, by a second SIGTERM.
+    """
+    for each in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(each, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -29,13 +29,6 @@ def alone() -> None:
     OTHERS.update(process.pid or 0 for process in multiprocessing.active_children())
 
 
-@pytest.fixture(autouse=True)
-def _alone() -> None:
-    """Let go of what earlier tests have left to the garbage collector."""
-    gc.collect()
-    assert children() == []
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_of_the_data_set_reaches_the_caller(workers: int) -> None:
     """As what it is, with its message; the batches before it came, and the place is its batch."""

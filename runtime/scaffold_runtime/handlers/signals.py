@@ -47,7 +47,7 @@ class SaveOnSignal:
         self._save = save
         self._max_time = 0.0 if max_time is None else parse_duration(max_time)
         self._before: dict[signal.Signals, Any] = {}
-        self._process = 0  # The one that listens; loading processes inherit its handlers.
+        self._process = 0  # The one that listens; processes that it forks inherit the handlers.
         self._asked_to_stop = False
 
     def attach(self, engine: Engine) -> None:
@@ -76,8 +76,8 @@ class SaveOnSignal:
 
     def _answer(self, engine: Engine, number: signal.Signals) -> None:
         if os.getpid() != self._process:
-            _answer_as_worker(number)
-        elif number in SAVING:
+            return
+        if number in SAVING:
             engine.call_afterwards(self._save)
         elif self._asked_to_stop:
             raise Stopped(number)
@@ -88,13 +88,3 @@ class SaveOnSignal:
     def _save_and_stop(self, number: signal.Signals) -> None:
         self._save()
         raise Stopped(number)
-
-
-def _answer_as_worker(number: signal.Signals) -> None:
-    """
-    Let a loading process live through what is sent to all processes of a run.
-
-    The run needs it to end its iteration. A second SIGTERM comes from the run itself.
-    """
-    if number is signal.SIGTERM:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
