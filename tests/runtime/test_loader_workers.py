@@ -35,11 +35,12 @@ def test_an_error_of_the_data_set_reaches_the_caller(workers: int) -> None:
     loader = Loader(Broken(), 2, num_workers=workers)
     batches = iter(loader)
     assert [next(batches).tolist(), next(batches).tolist()] == [[0, 1], [2, 3]]
-    with pytest.raises(LookupError, match="sample 5 is damaged"):
+    with pytest.raises(LookupError, match="sample 5 is damaged") as caught:
         next(batches)
 
     assert loader.state_dict() == {"epoch": 0, "position": 4}
     assert children() == []
+    assert caught.traceback  # It is still there, and holds no worker.
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -155,14 +155,15 @@ def test_a_batch_at_hand_is_trained_after_all() -> None:
 
 
 def test_a_complete_run_goes_on_with_more_epochs() -> None:
-    """In a new engine and with a new loader, in the next pass."""
+    """In a new engine and with a new loader, in the next pass; none of the last is drawn again."""
     engine = recording([])
     engine.run(Stateful(), max_epochs=2)
+    loader = Stateful()
     resumed = recording(rest := [])
     resumed.load_state_dict(engine.state_dict())
-    resumed.run(Stateful(), max_epochs=3)
+    resumed.run(loader, max_epochs=3)
 
-    assert rest == [300, 301, 302, 303]
+    assert rest == loader.drawn == [300, 301, 302, 303]
 
 
 def test_a_state_of_an_older_release_still_loads() -> None:
