@@ -35,7 +35,8 @@ class DataStream:
         self.start = min(self.start, iteration)
         length = length_of(data)
         if length is not None and iteration - self.start >= length:
-            self._count_pass(iteration)
+            self.iterator = iter(())  # The end of the pass is still to be found, and announced.
+            return
         self.iterator = self._iterate(skip=iteration - self.start)
 
     def begin_pass(self, data: Iterable[Any] | None, iteration: int) -> None:

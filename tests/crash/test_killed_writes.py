@@ -1,0 +1,98 @@
+"""Killed while it writes: at every single change of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crash import comparison, driver
+from crash.conftest import Unbroken
+from crash.driver import Kill, Processes
+
+from scaffold_runtime import CheckpointError, read_checkpoint
+
+OPTIONS = ("--save-every", "13", "--best", "2", "--max-epochs", "3")
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_operation_ends_the_same(
+    processes: Processes, unbroken: Unbroken, tmp_path: Path
+) -> None:
+    """
+    Before each operation, and in the middle of each write, from the second save to the end.
+
+    Two complete states are there at any moment, too.
+    """
+    failures = {}
+    for number in operations(processes, tmp_path / "traced"):
+        folder = tmp_path / f"killed-{number:g}"
+        if found := after(processes, unbroken(*OPTIONS), folder, number):
+            failures[number] = found
+
+    assert failures == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["in place", "remove first", "no fallback"])
+def test_a_fault_in_the_writing_is_found(
+    processes: Processes, unbroken: Unbroken, tmp_path: Path, fault: str
+) -> None:
+    """A checkpoint that is not written whole, or never alone, does not pass the tests above."""
+    options = (*OPTIONS, "--fault", fault)
+    for number in operations(processes, tmp_path / "traced", *options):
+        folder = tmp_path / f"killed-{number:g}"
+        if after(processes, unbroken(*OPTIONS), folder, number, options):
+            return
+    pytest.fail("no kill has found it")
+
+
+def operations(processes: Processes, folder: Path, *options: str) -> Iterator[float]:
+    """Yield the numbers of the operations from the second save on, and of the half ones."""
+    trace = folder.parent / "trace"
+    environment = {"CRASH_TRACE": str(trace), "CRASH_FOLDER": str(folder / "run")}
+    driver.run(processes, folder, options or OPTIONS, [Kill(environment)])
+    _, _, lines = trace.read_text().partition("saved 2\n")
+    for line in lines.splitlines():
+        number, halves, *_ = line.split()
+        if number == "saved":
+            continue
+        yield float(number)
+        if halves == "half":
+            yield float(number) + 0.5
+
+
+def after(
+    processes: Processes,
+    unbroken: Path,
+    folder: Path,
+    operation: float,
+    options: tuple[str, ...] = OPTIONS,
+) -> list[str]:
+    """Return what is wrong with a run that was killed at an operation, before it went on or then."""
+    kill = Kill.at_operation(operation, folder / "run")
+    states: list[int] = []
+    try:
+        driver.run(
+            processes,
+            folder,
+            options,
+            [kill],
+            between=lambda: states.append(len(list(complete_states(folder)))),
+        )
+    except driver.Failed as failure:
+        return [str(failure)]
+    if states != [2]:
+        return [f"complete states at the kill: {states}"]
+    return comparison.differences(unbroken, folder)
+
+
+def complete_states(folder: Path) -> Iterator[Path]:
+    """Yield the files that hold a whole state of the run."""
+    for path in (folder / "run" / "checkpoints").glob("*.pt"):
+        if not path.name.startswith("best_"):
+            try:
+                read_checkpoint(path)
+            except CheckpointError:
+                continue
+            yield path
