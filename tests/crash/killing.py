@@ -20,7 +20,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 CHANGES = {"os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.rmdir"}
 CHANGES |= {"os.truncate", "os.chmod"}
@@ -95,7 +95,7 @@ class _Operations:
         os.fdatasync = self._counted("fdatasync", os.fdatasync)
         os.ftruncate = self._counted("ftruncate", os.ftruncate)
         os.write = self._write_counted
-        io.open = builtins.open = self._open_counted
+        io.open = builtins.open = cast(Any, self._open_counted)
 
     def happens(self, name: str, path: str, half: Callable[[], object] | None = None) -> None:
         """Count an operation on a path, and die if it is the last; `half` does half of it."""
@@ -150,7 +150,7 @@ class _Operations:
         closefd = keywords.pop("closefd", True)
         raw = _CountedFile(file, mode.replace("b", "").replace("t", ""), closefd, self)
         if buffering == 0:
-            return raw  # type: ignore[return-value]
+            return raw
         buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
         if "b" in mode:
             return buffered

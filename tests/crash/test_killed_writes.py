@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from crash import comparison, driver
+from crash.comparison import load
 from crash.conftest import Unbroken
 from crash.driver import Kill, Processes
 
@@ -34,20 +36,49 @@ def test_a_run_killed_at_any_operation_ends_the_same(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["in place", "remove first", "no fallback"])
+@pytest.mark.parametrize("fault", ["in place", "remove first"])
 def test_a_fault_in_the_writing_is_found(
     processes: Processes, unbroken: Unbroken, tmp_path: Path, fault: str
 ) -> None:
-    """A checkpoint that is not written whole, or never alone, does not pass the tests above."""
+    """Checkpoints that are written under their own names, or alone, do not pass the test above."""
     options = (*OPTIONS, "--fault", fault)
-    for number in operations(processes, tmp_path / "traced", *options):
+    for number in operations(processes, tmp_path / "traced", *options, on="last"):
         folder = tmp_path / f"killed-{number:g}"
         if after(processes, unbroken(*OPTIONS), folder, number, options):
             return
     pytest.fail("no kill has found it")
 
 
-def operations(processes: Processes, folder: Path, *options: str) -> Iterator[float]:
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [None, "no fallback"])
+def test_the_state_before_a_damaged_one_is_as_good(
+    processes: Processes, unbroken: Unbroken, tmp_path: Path, fault: str | None
+) -> None:
+    """With half of the newest state gone, a run ends the same; without a fallback it cannot."""
+    newest = tmp_path / "killed" / "run" / "checkpoints" / "last.pt"
+
+    def damage() -> None:
+        os.truncate(newest, newest.stat().st_size // 2)
+
+    def go_on() -> None:
+        resume = ("--fault", fault) if fault else ()
+        kills = [Kill.at(30)]
+        driver.run(processes, tmp_path / "killed", OPTIONS, kills, resume, between=damage)
+
+    if fault:
+        with pytest.raises(driver.Failed):
+            go_on()
+        return
+    go_on()
+
+    ours, theirs = (
+        load(folder / "final.pt") for folder in (tmp_path / "killed", unbroken(*OPTIONS))
+    )
+    for part in ("model", "optimizer", "random_state", "metrics"):
+        assert comparison.content_differences(theirs[part], ours[part]) == []
+
+
+def operations(processes: Processes, folder: Path, *options: str, on: str = "") -> Iterator[float]:
     """Yield the numbers of the operations from the second save on, and of the half ones."""
     trace = folder.parent / "trace"
     environment = {"CRASH_TRACE": str(trace), "CRASH_FOLDER": str(folder / "run")}
@@ -55,7 +86,7 @@ def operations(processes: Processes, folder: Path, *options: str) -> Iterator[fl
     _, _, lines = trace.read_text().partition("saved 2\n")
     for line in lines.splitlines():
         number, halves, *_ = line.split()
-        if number == "saved":
+        if number == "saved" or on not in line:
             continue
         yield float(number)
         if halves == "half":
@@ -69,7 +100,7 @@ def after(
     operation: float,
     options: tuple[str, ...] = OPTIONS,
 ) -> list[str]:
-    """Return what is wrong with a run that was killed at an operation, before it went on or then."""
+    """Return what is wrong with a run that was killed at an operation: then, or in the end."""
     kill = Kill.at_operation(operation, folder / "run")
     states: list[int] = []
     try:

@@ -1,0 +1,62 @@
+"""Runs of a generated project: trained through kills, and compared."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from crash import comparison, driver
+from crash.driver import Kill, Processes
+
+SETTINGS = {"width": "4", "max_epochs": "4", "log_every": "1"}
+PRELOAD = (
+    *("scaffold_runtime", "scaffold_runtime.report", "tyro", "yaml"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
+)
+
+
+def command_line(project: Path, settings: dict[str, str]) -> list[str] | None:
+    """Return the options for these settings, or None if the project lacks one of them."""
+    known = re.findall(r"^    (\w+): .* = ", (project / "train.py").read_text(), re.MULTILINE)
+    if not settings.keys() <= set(known):
+        return None
+    options: list[str] = []
+    for name, value in (SETTINGS | settings).items():
+        option = f"--{name.replace('_', '-')}"
+        options += [option] if value == "True" else [option, value]
+    return options
+
+
+def train(
+    processes: Processes,
+    project: Path,
+    name: str,
+    options: Sequence[str],
+    kills: Sequence[Kill] = (),
+) -> int:
+    """Train through these kills until the run is complete; return how many there were."""
+    arguments = ["train.py", "--run", name, *options]
+    output = project / f"{name}.txt"
+    for killed, kill in enumerate((*kills, driver.NO_KILL)):
+        saved = any((project / "runs" / name / "checkpoints").glob("last*.pt"))
+        action = ["--resume"] if saved else ["--overwrite"] if killed else []
+        status = processes.run([*arguments, *action], project, kill, output=output.name)
+        if status == 0:
+            return killed
+        if status != -signal.SIGKILL or kill is driver.NO_KILL:
+            raise driver.Failed(f"status {status} of {arguments}:\n{output.read_text()}")
+    raise AssertionError
+
+
+def differences(project: Path, unbroken: str, killed: str) -> list[str]:
+    """Return what differs between the results of two runs of a project."""
+    theirs, ours = (project / "runs" / name for name in (unbroken, killed))
+    names = [sorted(path.name for path in run.glob("checkpoints/*")) for run in (theirs, ours)]
+    found = [f"checkpoints are {names[1]}, not {names[0]}"] if names[0] != names[1] else []
+    found += comparison.text_differences(theirs / "metrics.jsonl", ours / "metrics.jsonl")
+    for path in theirs.glob("checkpoints/*.pt"):
+        if path.name in names[1] and not re.fullmatch(r"last-.*", path.name):
+            found += comparison.file_differences(path, ours / "checkpoints" / path.name)
+    return found[: comparison.MANY]
