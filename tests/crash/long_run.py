@@ -138,15 +138,15 @@ def random_settings(folder: Path, chance: random.Random) -> list[str]:
 def random_kill(chance: random.Random, folder: Path, options: Sequence[str] | None = None) -> Kill:
     """Return a kill of any kind, of a project's run or, with options, of one of the program."""
     kinds: list[Mapping[str, str]] = [
-        {"CRASH_AT_UPDATE": str(chance.randint(1, 40))},
-        Kill.at_operation(chance.randint(2, 250) / 2, folder).environment,
+        {"CRASH_AT_UPDATE": str(chance.randint(1, 20))},
+        Kill.at_operation(chance.randint(2, 160) / 2, folder).environment,
         {},
     ]
     if options is not None:  # A project does not say where it is.
         kinds.append({"CRASH_AT": f"{chance.randint(1, 65)}:{chance.choice(POINTS)}"})
         kinds.append({"CRASH_AT_SAVE": str(chance.randint(1, 4))})
     environment = chance.choice(kinds)
-    after = None if environment else chance.uniform(0.0, 0.2 if options else 1.0)
+    after = None if environment else chance.uniform(0.0, 0.15 if options else 0.8)
     return Kill(environment, after, options or ())
 
 

@@ -262,11 +262,19 @@ class Program:
         for name in ("model", "optimizer", "updater", "ema", "scheduler", "stopping", "best"):
             part = getattr(self, name)
             yield name, None if part is None else part.state_dict()
-        files = sorted((self.folder / "checkpoints").iterdir())
+        # Which older states are left depends on where the writing was cut.
+        files = sorted(
+            file for file in (self.folder / "checkpoints").iterdir() if not is_older(file)
+        )
         yield "files", [file.name for file in files]
         for file in files:
             if file.name == "last.pt" or file.name.startswith("best_"):
                 yield file.name, read_checkpoint(file)
+
+
+def is_older(file: Path) -> bool:
+    """Say whether a file is the state before the newest, or one before that."""
+    return file.name.startswith("last-")
 
 
 def make_data(options: argparse.Namespace) -> tuple[Loader, Loader]:

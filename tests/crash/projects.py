@@ -53,10 +53,16 @@ def train(
 def differences(project: Path, unbroken: str, killed: str) -> list[str]:
     """Return what differs between the results of two runs of a project."""
     theirs, ours = (project / "runs" / name for name in (unbroken, killed))
-    names = [sorted(path.name for path in run.glob("checkpoints/*")) for run in (theirs, ours)]
+    # Which older states are left depends on where the writing was cut.
+    names = [sorted(names_of(run / "checkpoints")) for run in (theirs, ours)]
     found = [f"checkpoints are {names[1]}, not {names[0]}"] if names[0] != names[1] else []
     found += comparison.text_differences(theirs / "metrics.jsonl", ours / "metrics.jsonl")
-    for path in theirs.glob("checkpoints/*.pt"):
-        if path.name in names[1] and not re.fullmatch(r"last-.*", path.name):
-            found += comparison.file_differences(path, ours / "checkpoints" / path.name)
+    for name in set(names[0]) & set(names[1]):
+        files = (run / "checkpoints" / name for run in (theirs, ours))
+        found += comparison.file_differences(*files)
     return found[: comparison.MANY]
+
+
+def names_of(folder: Path) -> set[str]:
+    """Return the names of the checkpoints in a folder but for the states before the newest."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith("last-")}

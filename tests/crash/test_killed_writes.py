@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,27 +104,24 @@ def after(
     """Return what is wrong with a run that was killed at an operation: then, or in the end."""
     kill = Kill.at_operation(operation, folder / "run")
     states: list[int] = []
+
+    def count() -> None:
+        states.append(len(complete_states(folder)))
+
     try:
-        driver.run(
-            processes,
-            folder,
-            options,
-            [kill],
-            between=lambda: states.append(len(list(complete_states(folder)))),
-        )
+        driver.run(processes, folder, options, [kill], between=count)
     except driver.Failed as failure:
         return [str(failure)]
-    if states != [2]:
+    if len(states) != 1 or states[0] < 2:
         return [f"complete states at the kill: {states}"]
     return comparison.differences(unbroken, folder)
 
 
-def complete_states(folder: Path) -> Iterator[Path]:
-    """Yield the files that hold a whole state of the run."""
-    for path in (folder / "run" / "checkpoints").glob("*.pt"):
-        if not path.name.startswith("best_"):
-            try:
-                read_checkpoint(path)
-            except CheckpointError:
-                continue
-            yield path
+def complete_states(folder: Path) -> set[bytes]:
+    """Return the files that hold a whole state of the run, each once."""
+    found = set()
+    for path in (folder / "run" / "checkpoints").glob("last*.pt"):
+        with contextlib.suppress(CheckpointError):
+            read_checkpoint(path)
+            found.add(path.read_bytes())
+    return found
