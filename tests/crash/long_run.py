@@ -27,6 +27,7 @@ from scaffold import project, releases
 
 POINTS = ("start", "backward", "step", "end")
 ONE_OF_THE_PROJECT = 10  # In so many runs.
+FLAGS = ("--ema", "--bf16", "--save-first", "--background")
 MOST = 5  # Kills of a run.
 
 
@@ -115,7 +116,7 @@ def random_options(chance: random.Random) -> tuple[list[str], list[str]]:
     options += ["--accumulate", chance.choice(["1", "1", "3", "4"])]
     options += ["--best", chance.choice(["1", "3"]), "--patience", chance.choice(["1", "100"])]
     options += chance.choice([[], ["--scheduler", "cosine"], ["--scheduler", "plateau"]])
-    options += [option for option in ("--ema", "--bf16", "--save-first") if chance.random() < 0.3]
+    options += [option for option in FLAGS if chance.random() < 0.3]
     return options, chance.choice([["0"], ["0"], ["2"], ["0", "2", "4"]])
 
 

@@ -70,6 +70,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--best", type=int, default=1)
     parser.add_argument("--patience", type=int, default=100)
     parser.add_argument("--save-every", default="1ep")
+    parser.add_argument("--background", action="store_true", help="save in a thread")
     parser.add_argument("--save-first", action="store_true", help="attach it before all others")
     parser.add_argument("--forget", choices=forgetting.PIECES)
     parser.add_argument("--fault", choices=faults.FAULTS)
@@ -95,12 +96,14 @@ class WitnessedCheckpoint(Checkpoint):
 
     witness: Witness
     trainer: Engine
+    is_safe_at_once = True
     _saved = 0
 
     def save(self) -> Path:
         iteration = self.trainer.state.iteration
         path = super().save()
-        self.witness.tell("saved", iteration)
+        if self.is_safe_at_once:
+            self.witness.tell("saved", iteration)
         self._saved += 1
         killing.saved(self._saved)
         return path
@@ -156,7 +159,9 @@ class Program:
         parts |= {"optimizer": self.optimizer, "best": self.best, "stopping": self.stopping}
         if self.options.scheduler == "plateau":  # The others are attached to the trainer.
             parts["scheduler"] = self.scheduler
-        checkpoint = WitnessedCheckpoint(self.folder / "checkpoints", parts)
+        how = {"background": True} if self.options.background else {}
+        checkpoint = WitnessedCheckpoint(self.folder / "checkpoints", parts, **how)
+        checkpoint.is_safe_at_once = not how
         checkpoint.witness, checkpoint.trainer = self.witness, self.trainer
         return checkpoint
 

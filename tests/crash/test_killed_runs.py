@@ -29,6 +29,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "bfloat16": ("--bf16", "--save-every", "7"),
     "the best three": ("--best", "3", "--save-every", "7"),
     "the best three, rarely saved": ("--best", "3", "--save-every", "3ep"),
+    "in the background": ("--background", "--ema", "--save-every", "3"),
     "everything": (*EVERYTHING, "--save-every", "7"),
 }
 ITERATIONS = 65  # Of a run of five epochs.
