@@ -147,8 +147,9 @@ class _Operations:
         is_path = isinstance(file, str | os.PathLike | int)
         if not (set(mode) & set("wax+") and is_path and self.is_ours(_real_path(file))):
             return self._open(file, mode, buffering, *others, **keywords)
-        closefd = keywords.pop("closefd", True)
-        raw = _CountedFile(file, mode.replace("b", "").replace("t", ""), closefd, self)
+        closefd, opener = keywords.pop("closefd", True), keywords.pop("opener", None)
+        plain = mode.replace("b", "").replace("t", "")
+        raw = _CountedFile(file, plain, closefd, opener, operations=self)
         if buffering == 0:
             return raw
         buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
@@ -160,8 +161,8 @@ class _Operations:
 class _CountedFile(io.FileIO):
     """A file whose writes are counted, one for each call of the system."""
 
-    def __init__(self, file: Any, mode: str, closefd: bool, operations: _Operations) -> None:
-        super().__init__(file, mode, closefd)
+    def __init__(self, *how: Any, operations: _Operations) -> None:
+        super().__init__(*how)
         self._operations = operations
 
     def write(self, content: Any, /) -> int:
