@@ -35,8 +35,7 @@ class DataStream:
         self.start = min(self.start, iteration)
         length = length_of(data)
         if length is not None and iteration - self.start >= length:
-            self.iterator = iter(())  # The end of the pass is still to be found, and announced.
-            return
+            self._count_pass(iteration)
         self.iterator = self._iterate(skip=iteration - self.start)
 
     def begin_pass(self, data: Iterable[Any] | None, iteration: int) -> None:

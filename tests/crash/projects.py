@@ -19,8 +19,9 @@ PRELOAD = (
 
 def command_line(project: Path, settings: dict[str, str]) -> list[str] | None:
     """Return the options for these settings, or None if the project lacks one of them."""
-    known = re.findall(r"^    (\w+): .* = ", (project / "train.py").read_text(), re.MULTILINE)
-    if not settings.keys() <= set(known):
+    sources = [project / "train.py", *project.glob("scaffold_runtime/*settings.py")]
+    text = "".join(source.read_text() for source in sources)
+    if not settings.keys() <= set(re.findall(r"^    (\w+): .* = ", text, re.MULTILINE)):
         return None
     options: list[str] = []
     for name, value in (SETTINGS | settings).items():
