@@ -61,7 +61,8 @@ def differences(project: Path, unbroken: str, killed: str) -> list[str]:
     for name in set(names[0]) & set(names[1]):
         files = (run / "checkpoints" / name for run in (theirs, ours))
         found += comparison.file_differences(*files)
-    return found[: comparison.MANY]
+    # The settings in a checkpoint name the run.
+    return [each for each in found if " settings.run is " not in each][: comparison.MANY]
 
 
 def names_of(folder: Path) -> set[str]:

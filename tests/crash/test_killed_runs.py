@@ -198,7 +198,7 @@ def test_a_run_that_ends_early_ends_where_it_would_have(
 def test_processes_that_share_nothing_end_the_same(unbroken: Unbroken, tmp_path: Path) -> None:
     """Processes that Python starts anew, killed by themselves and from outside."""
     options = (*EVERYTHING, "--save-every", "7")
-    kills = [Kill.at(18), Kill.at_save(2), Kill(after=2.5)]
+    kills = [Kill.at(30), Kill(after=2.5)]
 
     killed = driver.run(Processes(), tmp_path / "killed", options, kills)
 
