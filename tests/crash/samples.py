@@ -6,7 +6,6 @@ import os
 import random
 import signal
 from pathlib import Path
-from time import sleep
 
 import numpy
 import torch
@@ -68,7 +67,4 @@ class Trap:
         if self.kind == "exception":
             raise ValueError(f"sample {sample} cannot be read")
         assert get_worker_info() is not None, "only a worker may be killed alone"
-        # Until the main process waits for us. Torch tells it of our death by an exception
-        # wherever it is, and in the middle of asking for a batch that would leave a lock held.
-        sleep(0.3)
         os.kill(os.getpid(), signal.SIGKILL)
