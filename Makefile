@@ -1,14 +1,15 @@
-# make demo   set up, render a supervised project and train it on real data
-# make test   set up and run every test
-# make lint   set up and check format, lint and types
+# make demo        set up, render a supervised project and train it on real data
+# make test        set up and run every test
+# make lint        set up and check format, lint and types
+# make crash-test  kill and resume runs KILLS times (500) and compare every bit (repeat: SEED=7)
 # make power-test  cut the power of a machine that saves checkpoints (root, Linux)
-# make bench  measure the loop beside a bare one, Ignite and Lightning (fetches both)
+# make bench       measure the loop beside a bare one, Ignite and Lightning (fetches both)
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint power-test bench clean
+.PHONY: demo test lint crash-test power-test bench clean
 
 demo: $(INSTALLED)
 	rm -rf demo
@@ -17,6 +18,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --durations 10
+
+crash-test: KILLS ?= 500
+crash-test: $(INSTALLED)
+	PYTHONPATH=runtime:tests OMP_NUM_THREADS=1 $(BIN)/python tests/crash/long_run.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,107 @@
+"""
+A process that has imported torch once, and forks a child for each run.
+
+    fork_server.py MODULE ...
+
+imports the modules, then reads one request a line from its input: JSON with
+`arguments` (a program's path and what follows on its command line), `folder`,
+`environment` and `output`. It answers with the child's process id, and, when the
+child has ended, with its status, once nothing is left of its process group.
+Importing torch takes two seconds, a fork two hundredths of one; the child is a
+process of its own, which can be killed like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import random
+import runpy
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+
+def serve() -> None:
+    """Answer requests until the input ends."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _become(request)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(child, child)  # Here and in the child, whoever is first.
+        _answer(pid=child)
+        _, status = os.waitpid(child, 0)
+        if request["sweep"]:
+            _sweep(child)
+        _answer(status=os.waitstatus_to_exitcode(status))
+
+
+def _sweep(group: int) -> None:
+    """Kill what a killed process left behind: its loader workers."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _answer(**content: Any) -> None:
+    print(json.dumps(content), flush=True)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Run a program in this process, as if Python had been started with it, and exit."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.setpgid(0, 0)
+    _redirect(request["output"])
+    os.chdir(request["folder"])
+    os.environ.update(request["environment"])
+    random.seed()  # As in a new process: the seed of our parent must not help anyone.
+    sys.argv = request["arguments"]
+    program = Path(sys.argv[0])
+    sys.path.insert(0, str(program.parent.resolve()))
+    status = _status_of(program)
+    for thread in threading.enumerate():  # As the interpreter does at its end.
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # A regular end would take ten times as long as the run.
+
+
+def _status_of(program: Path) -> int:
+    try:
+        from crash import killing
+
+        killing.arm()
+        runpy.run_path(str(program), run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
+        return end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _redirect(output: str) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+if __name__ == "__main__":
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    _answer(ready=True)
+    serve()
