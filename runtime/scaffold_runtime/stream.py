@@ -49,10 +49,11 @@ class DataStream:
         # Larger when other data was set while a batch of the old was unfinished.
         self.start = min(self.start, iteration)
         length = length_of(data)
-        # From a state at the end of its pass, a loader comes to the next by itself.
+        # From a state at the end of its pass, a loader comes to the end by itself.
         is_known = self._known is not None and _has_state(data)
         if length is not None and iteration - self.start >= length and not is_known:
-            self._count_pass(iteration)
+            self.iterator = iter(())  # The end of the pass is still to be found, and announced.
+            return
         self.iterator = self._iterate(skip=iteration - self.start)
 
     def begin_pass(self, data: Iterable[Any] | None, iteration: int) -> None:

@@ -80,7 +80,7 @@ def main(settings: Settings) -> dict[str, float]:
     best = BestCheckpoint(run.checkpoints, {"model": model}, trainer, "accuracy")
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics["accuracy"], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
-    parts |= {"best": best, "stopping": stopping}
+    parts |= {"logger": run.logger, "best": best, "stopping": stopping}
 
     run.follow(trainer, settings, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts, settings)  # As save_every says, and on signals.

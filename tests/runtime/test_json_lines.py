@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,21 @@ def test_a_last_line_that_was_not_finished_is_left_out(tmp_path: Path) -> None:
     path.write_text('{"loss": 1.0}\n{"loss": 0.')
 
     assert read_json_lines(path) == [{"loss": 1.0}]
+
+
+def test_a_full_disk_costs_a_line_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file keeps whole lines only, and what comes when there is room again is written."""
+    logger = JsonLinesLogger(tmp_path / "metrics.jsonl")
+    logger.log("train", State(), {"loss": 1.0})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (logger.path.stat().st_size + 10, before[1]))
+    try:
+        logger.log("train", State(), {"loss": 2.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    logger.log("train", State(), {"loss": 3.0})
+
+    assert [line["loss"] for line in read_json_lines(logger.path)] == [1.0, 3.0]
+    assert f"{logger.path} could not be written" in caplog.text

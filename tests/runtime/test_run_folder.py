@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +18,13 @@ import yaml
 from scaffold_runtime import (
     Checkpoint,
     Engine,
+    Events,
     Run,
     RunSettings,
     State,
     UserError,
     choose_device,
+    read_checkpoint,
     read_json_lines,
     start_run,
 )
@@ -280,3 +286,77 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder, without the lock."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+# --- Saving, reporting, one process at a time -------------------------------
+
+
+def test_a_second_process_is_refused(working_directory: Path) -> None:
+    """While one process writes a run, also when it only waits; and its files stay as they are."""
+    run = start_run(Settings())
+    (run.folder / "config.yaml").write_text("seed: 0\n")
+    before = contents(run.folder)
+    program = (
+        "from scaffold_runtime import RunSettings, UserError, start_run\n"
+        "try:\n    start_run(RunSettings(run='mine', overwrite=True))\n"
+        "except UserError as error:\n    print(error)\n"
+    )
+    runtime = Path(__file__).resolve().parents[2] / "runtime"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(runtime)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"runs/mine is being written by another process ({os.getpid()})" in ended.stdout
+    assert contents(run.folder) == before
+
+
+def test_a_run_is_saved_as_often_as_the_settings_say_and_at_its_end() -> None:
+    """Every third iteration of five is the third; the end is saved, too."""
+    run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
+    saved = []
+    run.save(engine, {"trainer": engine}, Settings(save_every="3"))
+
+    @engine.on(Events.ITERATION_COMPLETED)
+    def look() -> None:
+        if (newest := run.checkpoints / "last.pt").exists():
+            saved.append(read_checkpoint(newest)["parts"]["trainer"]["iteration"])
+
+    engine.run(range(5))
+    assert saved == [3, 3]
+    assert read_checkpoint(run.checkpoints / "last.pt")["parts"]["trainer"]["iteration"] == 5
+    assert read_checkpoint(run.checkpoints / "last.pt")["settings"]["save_every"] == "3"
+
+
+def test_what_the_runtime_reports_is_said_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """As lines like all others, those that are no good news with what they are."""
+    run = start_run(Settings())
+    logging.getLogger("scaffold_runtime.checkpoint").warning("%s is damaged", "last.pt")
+    logging.getLogger("scaffold_runtime.handlers").info("the run ends")
+
+    said = capsys.readouterr().out.splitlines()[1:]
+    assert said == ["warning: last.pt is damaged", "the run ends"]
+    assert (run.folder / "log.txt").read_text().splitlines()[1:] == said
+
+
+def test_killed_while_overwriting_a_run_can_be_overwritten_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What tells that the folder is a run's goes last."""
+    run = finished_run()
+    monkeypatch.setattr(Path, "unlink", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        start_run(Settings(overwrite=True))
+    monkeypatch.undo()
+    monkeypatch.chdir(run.folder.resolve().parents[1])
+
+    start_run(Settings(overwrite=True))
+    assert list(contents(run.folder)) == ["log.txt"]
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """Do as a kill does."""
+    raise KeyboardInterrupt
