@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from scaffold_runtime import archive
+from scaffold_runtime.checkpoints import archive
 
 
 def in_child(work: Callable[[], Any]) -> Any:

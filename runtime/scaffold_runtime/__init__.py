@@ -8,11 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see below.
-    from scaffold_runtime.archive import read_checkpoint, write_checkpoint
-    from scaffold_runtime.best_checkpoint import BestCheckpoint, restore_best
-    from scaffold_runtime.checkpoint import Checkpoint
-    from scaffold_runtime.data import Loader
-    from scaffold_runtime.datasets import InMemoryDataset
+    from scaffold_runtime.checkpoints import (
+        BestCheckpoint,
+        Checkpoint,
+        load_parts,
+        read_checkpoint,
+        restore_best,
+        write_checkpoint,
+    )
+    from scaffold_runtime.data import InMemoryDataset, Loader
     from scaffold_runtime.device import choose_device, to_device
     from scaffold_runtime.engine import Engine
     from scaffold_runtime.errors import CheckpointError, NothingSavedError, Stopped, UserError
@@ -82,7 +86,6 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         cmRecall,
         mIoU,
     )
-    from scaffold_runtime.parts import load_parts
     from scaffold_runtime.program import launch
     from scaffold_runtime.ranges import Amount, Count, Share, Size
     from scaffold_runtime.report import report_classification, write_report
@@ -217,18 +220,14 @@ _HOMES = (
     "events",
     "metrics",
     "handlers",
-    "archive",
-    "best_checkpoint",
-    "checkpoint",
+    "checkpoints",
     "data",
-    "datasets",
     "device",
     "errors",
     "intervals",
     "program",
     "listeners",
     "loggers",
-    "parts",
     "ranges",
     "report",
     "run_folder",

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from scaffold_runtime.checkpoint import Checkpoint
+from scaffold_runtime.checkpoints.checkpoint import Checkpoint
 from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError

@@ -15,7 +15,7 @@ from states import make_parts, train
 from torch import nn
 
 from scaffold_runtime import Checkpoint
-from scaffold_runtime.contents import CpuCopier, check_readable
+from scaffold_runtime.checkpoints.contents import CpuCopier, check_readable
 
 
 class Colour(enum.IntEnum):

@@ -15,20 +15,19 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "scaffold_runtime"
 LAYERS = [
     {"program", "report"},
     {"run_folder"},
-    {"handlers", "metrics", "loggers", "checkpoint", "best_checkpoint", "data", "trainers"},
-    {"updates", "batches"},
+    {"handlers", "metrics", "loggers", "checkpoints", "data", "trainers"},
+    {"updates"},
     {"engine"},
     {"course"},
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"generations", "order"},
-    {"figures", "settings", "device", "schedules", "archive", "saving"},
-    {"run_settings", "parts", "datasets", "random_scope", "workers", "lock"},
-    {"ranges", "errors", "files", "seeding", "contents"},
+    {"figures", "settings", "device", "schedules"},
+    {"run_settings", "lock"},
+    {"ranges", "errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
-BESIDE = {("trainers", "metrics")}
+BESIDE = {("trainers", "metrics"), ("handlers", "checkpoints")}
 OPTIONAL = ["tqdm", "yaml", "tyro", "matplotlib"]
 
 

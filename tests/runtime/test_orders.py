@@ -17,7 +17,7 @@ from torch.utils.data import (
 )
 
 from scaffold_runtime import InMemoryDataset, Loader, random_state
-from scaffold_runtime.order import Shuffled, Weighted, _Draws
+from scaffold_runtime.data.order import Shuffled, Weighted, _Draws
 
 SAMPLES = 11
 

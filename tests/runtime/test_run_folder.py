@@ -334,7 +334,7 @@ def test_a_run_is_saved_as_often_as_the_settings_say_and_at_its_end() -> None:
 def test_what_the_runtime_reports_is_said_and_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """As lines like all others, those that are no good news with what they are."""
     run = start_run(Settings())
-    logging.getLogger("scaffold_runtime.checkpoint").warning("%s is damaged", "last.pt")
+    logging.getLogger("scaffold_runtime.checkpoints.checkpoint").warning("%s is damaged", "last.pt")
     logging.getLogger("scaffold_runtime.handlers").info("the run ends")
 
     said = capsys.readouterr().out.splitlines()[1:]

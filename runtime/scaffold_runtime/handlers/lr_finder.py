@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scaffold_runtime.checkpoints.parts import Stateful
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.events import Events
-from scaffold_runtime.parts import Stateful
 from scaffold_runtime.seeding import random_state, set_random_state
 
 if TYPE_CHECKING:

@@ -10,16 +10,21 @@ from typing import Any
 
 import torch
 
-from scaffold_runtime.contents import CpuCopier, check_readable
+from scaffold_runtime.checkpoints.contents import CpuCopier, check_readable
+from scaffold_runtime.checkpoints.generations import Generations
+from scaffold_runtime.checkpoints.parts import check_parts, load_parts, states_of
+from scaffold_runtime.checkpoints.saving import (
+    Background,
+    OnError,
+    check_on_error,
+    survive_disk_errors,
+)
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, UserError
 from scaffold_runtime.events import Events
 from scaffold_runtime.files import check_writable, in_words, remove_leftovers
-from scaffold_runtime.generations import Generations
 from scaffold_runtime.intervals import Interval, parse_interval
 from scaffold_runtime.listeners import RemovableEventHandle
-from scaffold_runtime.parts import check_parts, load_parts, states_of
-from scaffold_runtime.saving import Background, OnError, check_on_error, survive_disk_errors
 from scaffold_runtime.seeding import random_state, set_random_state
 
 logger = logging.getLogger(__name__)

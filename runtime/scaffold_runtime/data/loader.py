@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from scaffold_runtime.batches import (
+from scaffold_runtime.data.batches import (
     End,
     IndexedBatches,
     Requests,
@@ -44,14 +44,14 @@ from scaffold_runtime.batches import (
     is_stream,
     make_recipe,
 )
-from scaffold_runtime.device import Device, move_ahead
-from scaffold_runtime.order import choose_orders
-from scaffold_runtime.seeding import derive_seed
-from scaffold_runtime.workers import (
+from scaffold_runtime.data.order import choose_orders
+from scaffold_runtime.data.workers import (
     OrderlyIterator,
     leave_stopping_to_the_training_process,
     tell_of_workers,
 )
+from scaffold_runtime.device import Device, move_ahead
+from scaffold_runtime.seeding import derive_seed
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from scaffold_runtime.contents import check_readable
+from scaffold_runtime.checkpoints.contents import check_readable
 from scaffold_runtime.errors import CheckpointError
 from scaffold_runtime.files import whole_file
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaffold_runtime.archive import read_checkpoint, write_checkpoint
+from scaffold_runtime.checkpoints.archive import read_checkpoint, write_checkpoint
 from scaffold_runtime.errors import CheckpointError, NothingSavedError
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from scaffold_runtime.archive import read_checkpoint, write_checkpoint
+from scaffold_runtime.checkpoints.archive import read_checkpoint, write_checkpoint
+from scaffold_runtime.checkpoints.parts import Stateful, check_parts, load_parts, states_of
+from scaffold_runtime.checkpoints.saving import OnError, check_on_error, survive_disk_errors
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import CheckpointError, NothingSavedError
-from scaffold_runtime.parts import Stateful, check_parts, load_parts, states_of
-from scaffold_runtime.saving import OnError, check_on_error, survive_disk_errors
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, default_collate, get_worker_info
 
-from scaffold_runtime.datasets import InMemoryDataset
-from scaffold_runtime.order import Orders
-from scaffold_runtime.random_scope import random_scope, seed_global_generators
+from scaffold_runtime.data.datasets import InMemoryDataset
+from scaffold_runtime.data.order import Orders
+from scaffold_runtime.data.random_scope import random_scope, seed_global_generators
 from scaffold_runtime.seeding import derive_seed
 
 SeedEach = Literal["batch", "sample"]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from scaffold_runtime.random_scope import random_scope
+from scaffold_runtime.data.random_scope import random_scope
 from scaffold_runtime.seeding import derive_seed
 
 
