@@ -78,8 +78,7 @@ class Checkpoint:
 
     def __call__(self) -> None:
         """Save, as a handler."""
-        with survive_disk_errors(self._on_error):
-            self.wait()
+        self._finish()
         with survive_disk_errors(self._on_error):
             self.save()
 
