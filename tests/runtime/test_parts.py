@@ -147,6 +147,15 @@ def test_the_best_of_another_model_is_refused(tmp_path: Path) -> None:
         restore_best(tmp_path, {"model": nn.Linear(4, 3)})
 
 
+def test_the_best_file_is_compared_with_the_optimizer_as_well(tmp_path: Path) -> None:
+    """If it holds one."""
+    engine = Engine(lambda engine, batch: None)
+    BestCheckpoint(tmp_path, {"optimizer": make_optimizer(3, 5)}, engine).offer(1.0)
+
+    with pytest.raises(CheckpointError, match="parameter 1 of group 0"):
+        restore_best(tmp_path, {"optimizer": make_optimizer(3, 4)})
+
+
 # --- Optimizers -----------------------------------------------------------
 
 

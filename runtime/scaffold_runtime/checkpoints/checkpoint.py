@@ -101,8 +101,7 @@ class Checkpoint:
 
     def save_or_report(self) -> None:
         """Save now; what the disk refuses is reported, unless `on_error` is "stop"."""
-        with survive_disk_errors(self._on_error):
-            self.wait()
+        self._finish()
         with survive_disk_errors(self._on_error):
             self.save()
 

@@ -61,7 +61,7 @@ class CpuCopier:
     def __init__(self) -> None:
         self._spare: dict[int, list[UntypedStorage]] = {}
         self._storages: dict[int, UntypedStorage] = {}
-        self._copies: dict[int, tuple[Any, Any]] = {}
+        self._copies: dict[int, Any] = {}
 
     def copy(self, content: Any) -> Any:
         """Return a copy that nothing changes until the next is made."""
@@ -77,9 +77,8 @@ class CpuCopier:
         if type(value) in CONSTANT:
             return value
         if id(value) not in self._copies:  # What stands in two places stays one object.
-            # The original is kept, too: else the next object might get its number.
-            self._copies[id(value)] = value, self._copied(value)
-        return self._copies[id(value)][1]
+            self._copies[id(value)] = self._copied(value)
+        return self._copies[id(value)]
 
     def _copied(self, value: Any) -> Any:
         kind = type(value)
