@@ -3,7 +3,7 @@
 # make lint        set up and check format, lint and types
 # make crash-test  kill and resume runs KILLS times (500) and compare every bit (repeat: SEED=7)
 # make power-test  cut the power of a machine that saves checkpoints (root, Linux)
-# make bench       measure the loop beside a bare one, Ignite and Lightning (fetches both)
+# make bench       measure loop, loader and checkpoints, beside Ignite and Lightning (fetches both)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -37,6 +37,8 @@ power-test: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet pytorch-ignite==0.5.5 lightning==2.6.6
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/checkpoint.py
 
 clean:
 	rm -rf .venv .wheels demo

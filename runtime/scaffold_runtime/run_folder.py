@@ -21,6 +21,7 @@ from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.events import Events
+from scaffold_runtime.files import remove_leftovers
 from scaffold_runtime.handlers.progress_bar import ProgressBar
 from scaffold_runtime.handlers.signals import SaveOnSignal
 from scaffold_runtime.lock import lock
@@ -89,8 +90,8 @@ class Run:
             on_error=settings.on_save_error,
             settings=plain_settings(settings),
         )
-        checkpoint.attach(trainer, settings.save_every)
         trainer.add_event_handler(Events.COMPLETED, checkpoint)
+        checkpoint.attach(trainer, settings.save_every)
         SaveOnSignal(checkpoint.save_or_report, settings.max_time).attach(trainer)
         return checkpoint
 
@@ -131,6 +132,7 @@ def start_run(settings: RunSettings) -> Run:
         return run
     run.folder.mkdir(parents=True, exist_ok=True)
     lock(run.folder)
+    remove_leftovers(run.folder)
     if settings.overwrite:
         _empty(run.folder)
     _say_warnings(run)

@@ -20,9 +20,9 @@ from scaffold_runtime import (
     Engine,
     Events,
     NothingSavedError,
-    archive,
     read_checkpoint,
 )
+from scaffold_runtime.checkpoints import archive
 
 # --- What comes back ------------------------------------------------------
 

@@ -22,10 +22,10 @@ from scaffold_runtime import (
     CheckpointError,
     Engine,
     NothingSavedError,
-    generations,
     read_checkpoint,
     write_checkpoint,
 )
+from scaffold_runtime.checkpoints import generations
 
 PLACES = 200
 

@@ -17,11 +17,9 @@ from scaffold_runtime import (
     CheckpointError,
     Engine,
     UserError,
-    archive,
-    checkpoint,
-    generations,
     read_checkpoint,
 )
+from scaffold_runtime.checkpoints import archive, checkpoint, generations
 
 # --- What is promised -----------------------------------------------------
 

@@ -119,7 +119,7 @@ class Checkpoint:
         ends = Events.COMPLETED | Events.TERMINATE | Events.INTERRUPT | Events.EXCEPTION_RAISED
         for others in (
             engine.add_event_handler(Events.STARTED, self.check_writable),
-            engine.add_event_handler(ends, self._finish),
+            engine.add_event_handler(ends, self._finish_afterwards),
         ):
             handle._attached += others._attached
         return handle
@@ -140,6 +140,9 @@ class Checkpoint:
                 f"checkpoints cannot be saved in {self._folder}: {in_words(error)}; "
                 "make room there, or choose another folder"
             ) from None
+
+    def _finish_afterwards(self, engine: Engine) -> None:
+        engine.call_afterwards(self._finish)
 
     def _finish(self) -> None:
         with survive_disk_errors(self._on_error):
