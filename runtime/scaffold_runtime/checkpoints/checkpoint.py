@@ -141,7 +141,7 @@ class Checkpoint:
                 "make room there, or choose another folder"
             ) from None
 
-    def _finish_afterwards(self, engine: Engine) -> None:
+    def _finish_afterwards(self, engine: Engine, *error: BaseException) -> None:
         engine.call_afterwards(self._finish)
 
     def _finish(self) -> None:
