@@ -65,6 +65,22 @@ def test_the_runtime_is_imported_without_what_is_optional(name: str) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "[]\n", "")
 
 
+def test_names_are_imported_when_they_are_asked_for() -> None:
+    """Importing the package loads none of its modules; a wrong name is refused as always."""
+    program = (
+        "import sys, scaffold_runtime\n"
+        "print([name for name in sys.modules if name.startswith('scaffold_runtime.')])\n"
+        "print(scaffold_runtime.launch.__name__, 'Engine' in dir(scaffold_runtime))\n"
+        "scaffold_runtime.Motor"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=PACKAGE.parent, capture_output=True, text=True
+    )
+
+    assert ended.stdout == "[]\nlaunch True\n"
+    assert ended.stderr.endswith("module 'scaffold_runtime' has no attribute 'Motor'\n")
+
+
 def imports() -> set[tuple[str, str]]:
     """Return what imports what when it is imported itself, by the names of the modules."""
     found = set()
