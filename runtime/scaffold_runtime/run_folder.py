@@ -24,6 +24,7 @@ from scaffold_runtime.events import Events
 from scaffold_runtime.files import remove_leftovers
 from scaffold_runtime.handlers.progress_bar import ProgressBar
 from scaffold_runtime.handlers.signals import SaveOnSignal
+from scaffold_runtime.intervals import parse_duration, parse_interval
 from scaffold_runtime.lock import lock
 from scaffold_runtime.loggers.json_lines import JsonLinesLogger
 from scaffold_runtime.run_settings import ACTIONS, RUNS, RunSettings
@@ -119,7 +120,7 @@ def start_run(settings: RunSettings) -> Run:
     Raises:
         UserError: The name cannot be used, or there is no such device.
     """
-    _refuse_contradictions(settings)
+    _check_settings(settings)
     seed_everything(settings.seed)
     device = choose_device(settings.device)
     if settings.fast_dev_run:
@@ -156,7 +157,11 @@ def find_run(name: str) -> Path:
     return folder
 
 
-def _refuse_contradictions(settings: RunSettings) -> None:
+def _check_settings(settings: RunSettings) -> None:
+    """Refuse what would be refused later, when the folder is made already."""
+    parse_interval(settings.save_every)
+    if settings.max_time is not None:
+        parse_duration(settings.max_time)
     asked = [name for name in ACTIONS if getattr(settings, name)]
     if len(asked) > 1:
         first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])

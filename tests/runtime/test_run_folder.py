@@ -187,6 +187,19 @@ def test_what_excludes_each_other_is_refused() -> None:
     assert len(contents(folder)) > 1
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"save_every": "often"}, {"save_every": "0"}, {"max_time": "2ep"}]
+)
+def test_intervals_are_checked_before_a_folder_is_made(
+    wrong: dict[str, Any], working_directory: Path
+) -> None:
+    """So that the same name can be used again when they are right."""
+    with pytest.raises(UserError, match=wrong.get("save_every", wrong.get("max_time"))):
+        start_run(Settings(**wrong))
+
+    assert not (working_directory / "runs").exists()
+
+
 def test_a_file_in_the_way_is_named() -> None:
     """One line, no traceback."""
     Path("runs").mkdir()
