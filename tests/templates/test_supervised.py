@@ -238,7 +238,7 @@ def test_ctrl_c_says_how_to_go_on(supervised: Path, surroundings: dict[str, str]
 
     assert process.returncode == 130
     assert complaint == (
-        "train.py: stopped; `python train.py --run mine --resume` goes on from the last "
+        "train.py: stopped by SIGINT; `python train.py --run mine --resume` goes on from the last "
         "checkpoint\n"
     )
 
