@@ -31,7 +31,8 @@ def main() -> None:
     run = globals()[f"{framework}_{case}"]()
     run()  # Once before, so that caches and lazily imported parts are there.
     times = []
-    for _ in range(REPEATS[case]):
+    # Lightning's loop is so much slower that once has to do.
+    for _ in range(1 if framework == "lightning" else REPEATS[case]):
         gc.collect()
         begun = process_time()
         run()
