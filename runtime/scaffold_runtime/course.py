@@ -74,7 +74,12 @@ class Course(Dispatcher):
         self._stream.load_state_dict(saved["data"])
         self._unfinished = 0
         self._interrupted = False
-        self._goes_on = True
+        self._goes_on = not saved.get("is_idle", False)
+
+    def run_afterwards(self) -> None:
+        """Call what waits for the end of an event, unless an event or iteration is under way."""
+        if not self._unfinished:
+            super().run_afterwards()
 
     def _load_attached(self, saved: Mapping[str, Any] | None) -> None:
         if saved is None:  # A shorter state: what is attached begins anew.

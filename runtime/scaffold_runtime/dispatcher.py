@@ -23,6 +23,13 @@ COUNTERS = {
     Events.EPOCH_COMPLETED: "epoch",
     Events.COMPLETED: "epoch",
 }
+# These are part of an iteration: the state is not whole when they end.
+INSIDE = {
+    Events.GET_BATCH_STARTED,
+    Events.GET_BATCH_COMPLETED,
+    Events.DATALOADER_STOP_ITERATION,
+    Events.ITERATION_STARTED,
+}
 
 
 class Dispatcher:
@@ -32,7 +39,7 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self._listeners: dict[Event, Listeners] = {
-            event: Listeners(COUNTERS.get(event)) for event in Events
+            event: Listeners(COUNTERS.get(event), is_inside=event in INSIDE) for event in Events
         }
         self._running = False
         self._afterwards: list[Callable[[], Any]] = []  # To be called when no event is under way.
@@ -120,9 +127,15 @@ class Dispatcher:
         """
         self._listeners_of(event_name).fire(self)  # type: ignore[arg-type]
 
+    @property
+    def is_running(self) -> bool:
+        """Whether `run` is under way."""
+        return self._running
+
     def call_afterwards(self, function: Callable[[], Any]) -> None:
         """
         Call a function once, after all handlers of the event under way, or of the next.
+        Inside an iteration that is its last event, `ITERATION_COMPLETED`.
 
         Then every handler has done its part, so the state is whole: the time to save it.
         A signal handler may call this; while the engine does not run, it calls at once.

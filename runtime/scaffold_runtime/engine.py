@@ -287,7 +287,10 @@ class Engine(Course):
                 handler.call(self, error)
             except Exception as another:
                 logger.warning("a handler of EXCEPTION_RAISED failed itself: %r", another)
-        self.run_afterwards()
+        try:
+            super(Course, self).run_afterwards()  # Also when an iteration was left in the middle.
+        except Exception as another:
+            logger.warning("what was to be done at the end of the run failed itself: %r", another)
 
 
 class _Leave(Exception):

@@ -27,10 +27,11 @@ class Listeners:
     handlers that are not due. It is found anew whenever the event fires.
     """
 
-    __slots__ = ("__weakref__", "_firing", "_removed", "counter", "due", "handlers")
+    __slots__ = ("__weakref__", "_firing", "_removed", "counter", "due", "handlers", "is_inside")
 
-    def __init__(self, counter: str | None) -> None:
+    def __init__(self, counter: str | None, is_inside: bool = False) -> None:
         self.counter = counter  # The attribute of the state that counts the event, if there is one.
+        self.is_inside = is_inside  # It happens inside an iteration.
         self.handlers: list[Handler] = []
         self.due: float = NEVER
         self._firing = 0
@@ -66,7 +67,7 @@ class Listeners:
             if self._removed:
                 self._forget_removed()
         self.due = self._next_after(count)
-        if engine._afterwards:
+        if engine._afterwards and not self.is_inside:
             engine.run_afterwards()
 
     def _next_after(self, count: int) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGALRM
 from typing import Any
 
 from scaffold_runtime.errors import Stopped, UserError
@@ -20,6 +20,8 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
     The process exits with 2 after a mistake in what was asked for, and with 128 + its
     number after a signal: with 130 after Ctrl-C, with 142 when `max_time` is over.
     """
+    # A cluster may send it at any time; outside of training there is nothing to save.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     program = Path(sys.argv[0]).name
     settings: Settings | None = None
     try:
@@ -33,7 +35,7 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
         print(f"{program}: {error.filename}: {reason}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
-        reason = "its max_time" if stopped.signal is SIGALRM else stopped.signal.name
+        reason = "its max_time" if stopped.signal is signal.SIGALRM else stopped.signal.name
         print(f"{program}: stopped by {reason}{_how_to_go_on(settings)}", file=sys.stderr)
         raise
     except KeyboardInterrupt:

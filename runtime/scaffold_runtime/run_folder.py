@@ -179,6 +179,11 @@ def _check_folder(run: Run, settings: RunSettings) -> None:
                 f"nothing to {verb}: there is no {run.folder}; "
                 f"start it with `python {sys.argv[0]} --run {run.folder.name}`"
             )
+        if not (run.folder / "config.yaml").exists():
+            raise UserError(
+                f"nothing to {verb}: {run.folder} has no config.yaml, which tells the settings of "
+                "the run; put it back, or begin again with --overwrite"
+            )
         if not any(run.checkpoints.glob("*.pt")):
             raise UserError(
                 f"nothing to {verb}: {run.checkpoints} is empty; begin again with --overwrite"

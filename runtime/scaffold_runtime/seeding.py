@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from typing import Any
 
 import torch
+
+logger = logging.getLogger(__name__)
 
 
 def seed_everything(seed: int) -> None:
@@ -36,6 +39,8 @@ def random_state() -> dict[str, Any]:
     state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
     numpy = _numpy()
     if numpy is not None:
         name, keys, *rest = numpy.random.get_state()
@@ -48,11 +53,24 @@ def set_random_state(state: dict[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     torch.set_rng_state(state["torch"].cpu())
-    if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all([saved.cpu() for saved in state["cuda"]])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"].cpu())
+    _set_cuda_states(state.get("cuda", []))
     numpy = _numpy()
     if "numpy" in state and numpy is not None:
         numpy.random.set_state(tuple(state["numpy"]))
+
+
+def _set_cuda_states(states: list[torch.Tensor]) -> None:
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if devices == len(states) > 0:
+        torch.cuda.set_rng_state_all([state.cpu() for state in states])
+    elif devices != len(states):
+        logger.warning(
+            "random numbers on CUDA begin anew: there were %d devices, and are %d",
+            len(states),
+            devices,
+        )
 
 
 def _numpy() -> Any:

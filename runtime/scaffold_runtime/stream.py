@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+logger = logging.getLogger(__name__)
 
 
 class LoaderState(NamedTuple):
@@ -141,6 +144,12 @@ class DataStream:
             data.set_epoch(self.passes)
         if _has_state(data):
             return self._iterate_from_state(data, skip)
+        if skip and not (hasattr(data, "set_epoch") or hasattr(data, "__getitem__")):
+            logger.warning(
+                "%d batches are drawn and dropped to come to the place where the run stopped; "
+                "shuffled data repeats its order only with `Loader`",
+                skip,
+            )
         return itertools.islice(data, skip, None) if skip else iter(data)
 
     def _iterate_from_state(self, data: Any, skip: int) -> Iterator[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import torch
 
@@ -83,6 +84,7 @@ class Checkpoint:
         self._settings = dict(settings or {})
         self._copier = CpuCopier() if background else None
         self._background = Background(f"saving in {folder}")
+        self._attached_to: ref[Engine] | None = None
 
     # --- Around the run ---------------------------------------------------
 
@@ -90,14 +92,16 @@ class Checkpoint:
         """
         Save, as a handler: after all handlers of the event, so that the state is whole.
 
-        That is so when the engine which runs is among the parts; without, it is saved at once.
+        That is so of the engine it is attached to, or that runs and is among the parts;
+        without one, it is saved at once.
         """
-        engines = (part for part in self._parts.values() if isinstance(part, Engine))
-        trainer = next(engines, None)
-        if trainer is None:
-            self.save_or_report()
-        else:
-            trainer.call_afterwards(self.save_or_report)
+        engines = [part for part in self._parts.values() if isinstance(part, Engine)]
+        attached = self._attached_to() if self._attached_to is not None else None
+        for trainer in [attached, *engines]:
+            if trainer is not None and trainer.is_running:
+                trainer.call_afterwards(self.save_or_report)
+                return
+        self.save_or_report()
 
     def save_or_report(self) -> None:
         """Save now; what the disk refuses is reported, unless `on_error` is "stop"."""
@@ -115,6 +119,7 @@ class Checkpoint:
         Raises:
             IntervalError: That is no interval.
         """
+        self._attached_to = ref(engine)
         handle = engine.add_event_handler(parse_interval(every).event(), self)
         ends = Events.COMPLETED | Events.TERMINATE | Events.INTERRUPT | Events.EXCEPTION_RAISED
         for others in (
@@ -183,8 +188,13 @@ class Checkpoint:
     def _content(self) -> dict[str, Any]:
         from scaffold_runtime import __version__
 
+        states = states_of(self._parts)
+        engines = {name: part for name, part in self._parts.items() if isinstance(part, Engine)}
+        if any(engine.is_running for engine in engines.values()):
+            for name, engine in engines.items():  # An evaluator begins again when it is run.
+                states["parts"][name]["is_idle"] = not engine.is_running
         return {
-            **states_of(self._parts),
+            **states,
             "random_state": random_state(),
             "settings": self._settings,
             "runtime": __version__,

@@ -76,6 +76,8 @@ class LRScheduler:
 
     def __call__(self, engine: Engine) -> None:
         """Step; attached to an event that begins something, the first call does nothing."""
+        if engine.is_resuming:  # The event was there before the run was stopped.
+            return
         if not self._begun:
             self._begun = True
             if _is_starting(engine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -12,7 +13,10 @@ from typing import Any
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import Stopped
 from scaffold_runtime.events import Events
+from scaffold_runtime.files import in_words
 from scaffold_runtime.intervals import parse_duration
+
+logger = logging.getLogger(__name__)
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 SAVING = (signal.SIGUSR1,)
@@ -54,7 +58,7 @@ class SaveOnSignal:
         """Listen from the start of a run of this engine to its end."""
         engine.add_event_handler(Events.STARTED | Events.EPOCH_STARTED, self._listen)
         endings = Events.TERMINATE | Events.COMPLETED | Events.INTERRUPT
-        engine.add_event_handler(endings | Events.EXCEPTION_RAISED, self._stop_listening)
+        engine.add_event_handler(endings | Events.EXCEPTION_RAISED, self._stop_afterwards)
 
     def _listen(self, engine: Engine) -> None:
         if self._before or threading.current_thread() is not threading.main_thread():
@@ -66,6 +70,9 @@ class SaveOnSignal:
 
         self._before = {each: signal.signal(each, answer) for each in (*STOPPING, *SAVING)}
         signal.setitimer(signal.ITIMER_REAL, self._max_time)
+
+    def _stop_afterwards(self, engine: Engine, *error: BaseException) -> None:
+        engine.call_afterwards(self._stop_listening)
 
     def _stop_listening(self) -> None:
         if self._before:
@@ -82,9 +89,12 @@ class SaveOnSignal:
         elif self._asked_to_stop:
             raise Stopped(number)
         else:
-            self._asked_to_stop = True
+            self._asked_to_stop = number is not signal.SIGALRM
             engine.call_afterwards(lambda: self._save_and_stop(number))
 
     def _save_and_stop(self, number: signal.Signals) -> None:
-        self._save()
+        try:
+            self._save()
+        except OSError as error:
+            logger.error("the run could not be saved: %s: %s", error.filename, in_words(error))
         raise Stopped(number)
