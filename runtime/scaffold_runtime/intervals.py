@@ -61,7 +61,7 @@ def parse_interval(text: str | int | Interval) -> Interval:
     """
     if isinstance(text, Interval):
         return text
-    number, unit = _split(text, "1000 (iterations), '2ep', '30s', '10min', '1h'")
+    number, unit = _split(text, "'epoch', 1000 (iterations), '2ep', '30s', '10min', '1h'")
     if unit in SECONDS:
         return Interval(number * SECONDS[unit], "seconds")
     if number != int(number):

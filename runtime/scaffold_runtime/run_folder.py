@@ -96,6 +96,20 @@ class Run:
         SaveOnSignal(checkpoint.save_or_report, settings.max_time).attach(trainer)
         return checkpoint
 
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """
+        Put the parts back as they were when the newest checkpoint was saved.
+
+        A run that was stopped before its first begins at the beginning, and says so.
+
+        Raises:
+            CheckpointError: No checkpoint is good, or they do not fit.
+        """
+        if any(self.checkpoints.glob("*.pt")):
+            checkpoint.restore()
+        else:
+            self.say("no checkpoint was saved yet: the run begins at the beginning")
+
     def log_epoch(self, state: State, **splits: Mapping[str, Any]) -> None:
         """Log the metrics of each split, and say them in one line."""
         parts = [f"epoch {state.epoch:>{len(str(state.max_epochs))}}/{state.max_epochs}"]
@@ -179,15 +193,14 @@ def _check_folder(run: Run, settings: RunSettings) -> None:
                 f"nothing to {verb}: there is no {run.folder}; "
                 f"start it with `python {sys.argv[0]} --run {run.folder.name}`"
             )
-        if not (run.folder / "config.yaml").exists():
+        saved = any(run.checkpoints.glob("*.pt"))
+        if saved and not (run.folder / "config.yaml").exists():
             raise UserError(
                 f"nothing to {verb}: {run.folder} has no config.yaml, which tells the settings of "
                 "the run; put it back, or begin again with --overwrite"
             )
-        if not any(run.checkpoints.glob("*.pt")):
-            raise UserError(
-                f"nothing to {verb}: {run.checkpoints} is empty; begin again with --overwrite"
-            )
+        if settings.evaluate and not saved:
+            raise UserError(f"nothing to evaluate: nothing was saved in {run.folder} yet")
     elif exists and not settings.overwrite:
         raise UserError(
             f"{run.folder} exists: choose another name with --run, go on with --resume, "

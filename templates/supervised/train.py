@@ -77,7 +77,9 @@ def main(settings: Settings) -> dict[str, float]:
     evaluator = create_supervised_evaluator(model, metrics, run.device)
     epochs = run.limit or settings.max_epochs
 
-    best = BestCheckpoint(run.checkpoints, {"model": model}, trainer, "accuracy")
+    best = BestCheckpoint(
+        run.checkpoints, {"model": model}, trainer, "accuracy", on_error=settings.on_save_error
+    )
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics["accuracy"], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
     parts |= {"logger": run.logger, "best": best, "stopping": stopping}
@@ -96,7 +98,7 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
-        checkpoint.restore()
+        run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(data.train, max_epochs=epochs, epoch_length=run.limit)
     path = restore_best(run.checkpoints, {"model": model})

@@ -85,7 +85,7 @@ def test_as_a_handler_it_saves_whenever_its_event_happens(tmp_path: Path) -> Non
 def test_nothing_saved_is_said_with_the_folder(tmp_path: Path) -> None:
     """Both where the folder is empty and where it is missing."""
     for folder in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(NothingSavedError, match=f"nothing was saved in {folder} yet"):
+        with pytest.raises(NothingSavedError, match=f"there is no last.pt in {folder}"):
             Checkpoint(folder, {}).restore()
 
 

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,13 @@ class Settings(RunSettings):
 
 
 @pytest.fixture(autouse=True)
-def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of this test's own."""
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of this test's own; afterwards nothing is reported to its runs."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    reports = logging.getLogger("scaffold_runtime")
+    reports.handlers.clear()
+    reports.setLevel(logging.NOTSET)
 
 
 # --- Beginning ------------------------------------------------------------
@@ -144,17 +148,51 @@ def test_overwriting_what_is_not_there_is_beginning() -> None:
     assert start_run(Settings(overwrite=True)).folder.exists()
 
 
+def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Resuming it says so, and a checkpoint that is there is taken up."""
+    epochs = []
+    for _ in range(2):
+        run, engine = start_run(Settings(resume=bool(epochs))), Engine(lambda engine, batch: None)
+        checkpoint = run.save(engine, {"trainer": engine}, Settings())
+        run.follow(engine, Settings(), [])
+        if not epochs:
+            run = start_run(Settings(resume=True))
+            run.resume(checkpoint)
+            assert "no checkpoint was saved yet" in capsys.readouterr().out
+        else:
+            run.resume(checkpoint)
+        engine.add_event_handler(
+            Events.EPOCH_STARTED, lambda engine: epochs.append(engine.state.epoch)
+        )
+        engine.run([0], max_epochs=2 + len(epochs) // 2)
+
+    assert epochs == [1, 2, 3]
+
+
+def test_a_run_without_its_settings_is_not_gone_on_with() -> None:
+    """Others would be taken for those it was begun with."""
+    run = finished_run()
+    (run.checkpoints / "last.pt").parent.mkdir(exist_ok=True)
+    (run.checkpoints / "last.pt").touch()
+    (run.folder / "config.yaml").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"has no config\.yaml"):
+        start_run(Settings(resume=True))
+
+
 @pytest.mark.parametrize("asked", [{"resume": True}, {"evaluate": "test"}])
 def test_nothing_can_be_gone_on_with_or_evaluated(asked: dict[str, Any]) -> None:
-    """Without a run, or without a checkpoint in it, one line says what to do."""
+    """Without a run, or without a checkpoint to evaluate, one line says what to do."""
     verb = next(iter(asked))
     with pytest.raises(UserError, match=f"nothing to {verb}: there is no runs.mine; start it"):
         start_run(Settings(**asked))
     assert not Path("runs").exists()
 
     start_run(Settings())
-    with pytest.raises(UserError, match=f"nothing to {verb}: .*checkpoints is empty; begin again"):
-        start_run(Settings(**asked))
+    if verb == "evaluate":
+        with pytest.raises(UserError, match=r"nothing to evaluate: nothing was saved in runs.mine"):
+            start_run(Settings(**asked))
 
 
 def test_a_resumed_run_keeps_what_is_there() -> None:

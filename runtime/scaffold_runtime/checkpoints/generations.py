@@ -77,7 +77,7 @@ class Generations:
                 logger.warning("%s; it is now %s, and %s is used", reason, aside.name, path.name)
             return path, content
         if not damaged:
-            raise NothingSavedError(f"nothing was saved in {self._folder} yet")
+            raise NothingSavedError(f"there is no last.pt in {self._folder} to go on from")
         names = ", ".join(path.name for path in damaged)
         names_now = ", ".join(_move_aside(path).name for path in damaged)
         raise CheckpointError(

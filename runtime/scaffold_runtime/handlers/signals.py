@@ -85,12 +85,16 @@ class SaveOnSignal:
         if os.getpid() != self._process:
             return
         if number in SAVING:
-            engine.call_afterwards(self._save)
+            engine.call_afterwards(lambda: self._save_and_go_on(engine, number))
         elif self._asked_to_stop:
             raise Stopped(number)
         else:
             self._asked_to_stop = number is not signal.SIGALRM
             engine.call_afterwards(lambda: self._save_and_stop(number))
+
+    def _save_and_go_on(self, engine: Engine, number: signal.Signals) -> None:
+        self._save()
+        logger.info("saved after iteration %d, as %s asks", engine.state.iteration, number.name)
 
     def _save_and_stop(self, number: signal.Signals) -> None:
         try:
