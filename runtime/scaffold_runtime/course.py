@@ -85,11 +85,15 @@ class Course(Dispatcher):
         if saved is None:  # A shorter state: what is attached begins anew.
             return
         attached = self._attached()
-        if differing := sorted(saved.keys() ^ attached.keys()):
+        # What has nothing to save may come and go.
+        only_saved = {name for name, state in saved.items() if state} - attached.keys()
+        only_here = {name for name in attached.keys() - saved.keys() if attached[name].state_dict()}
+        if differing := sorted(only_saved | only_here):
             here = ", ".join(attached) or "nothing"
             raise ValueError(f"attached here: {here}; not in both: {', '.join(differing)}")
         for name, part in attached.items():
-            part.load_state_dict(saved[name])
+            if name in saved:
+                part.load_state_dict(saved[name])
 
     def _prepare(
         self,

@@ -66,6 +66,15 @@ class Events(EventEnum):
     `STARTED`, then for each epoch `EPOCH_STARTED`, its iterations and
     `EPOCH_COMPLETED`, then `COMPLETED`. An iteration is `GET_BATCH_STARTED`,
     `GET_BATCH_COMPLETED`, `ITERATION_STARTED`, the step, `ITERATION_COMPLETED`.
+
+    >>> from scaffold_runtime import Engine
+    >>> engine = Engine(lambda engine, batch: print("step", batch))
+    >>> for event in (Events.EPOCH_STARTED, Events.EPOCH_COMPLETED):
+    ...     handle = engine.add_event_handler(event, lambda engine, name: print(name), event.value)
+    >>> state = engine.run(["a"])
+    epoch_started
+    step a
+    epoch_completed
     """
 
     STARTED = "started"

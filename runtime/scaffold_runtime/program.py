@@ -19,6 +19,14 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
 
     The process exits with 2 after a mistake in what was asked for, and with 128 + its
     number after a signal: with 130 after Ctrl-C, with 142 when `max_time` is over.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Greeting:
+    ...     name: str = "you"
+    >>> sys.argv = ["greet.py", "--name", "Ada"]
+    >>> launch(lambda settings: print("hello,", settings.name), Greeting)
+    hello, Ada
     """
     # A cluster may send it at any time; outside of training there is nothing to save.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -55,6 +55,11 @@ def write_report(
 
     Returns:
         The path of the page, `report.html`.
+
+    >>> import tempfile
+    >>> numbers, settings = {"test accuracy": "98.9 %"}, {"lr": 0.004}
+    >>> write_report(Path(tempfile.mkdtemp()), "Digits", "a first run", numbers, {}, settings).name
+    'report.html'
     """
     sections = []
     for name, (caption, figure) in figures.items():
@@ -101,6 +106,18 @@ def report_classification(
 
     Returns:
         The path of the page.
+
+    >>> from scaffold_runtime import RunSettings, start_run
+    >>> from scaffold_runtime import State
+    >>> settings = RunSettings(fast_dev_run=True, device="cpu")
+    >>> run = start_run(settings)  # doctest: +ELLIPSIS
+    20...
+    >>> run.logger.log("valid", State(), {"loss": 0.5})
+    >>> model, images = nn.Flatten(), torch.eye(4).reshape(4, 1, 2, 2)
+    >>> data = [(images, torch.tensor([0, 1, 2, 0]))]
+    >>> names = ["a", "b", "c", "d"]
+    >>> report_classification(run, settings, model, data, names, {"accuracy": 0.75}).name
+    'report.html'
     """
     images, labels, probabilities = _predict(model, data, run.device)
     confidence, predicted = probabilities.max(dim=1)

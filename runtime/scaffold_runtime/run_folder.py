@@ -34,7 +34,15 @@ from scaffold_runtime.state import State
 
 
 class Run:
-    """A run's folder, with the names of what goes where, and its device."""
+    """
+    A run's folder, with the names of what goes where, and its device; `start_run` makes one.
+
+    >>> run = start_run(RunSettings(fast_dev_run=True, device="cpu"))  # doctest: +ELLIPSIS
+    20...
+    one batch of everything; what it writes goes to a temporary folder and is removed
+    >>> run.name, run.checkpoints.name, run.limit
+    ('fast-dev-run', 'checkpoints', 1)
+    """
 
     def __init__(
         self, name: str, folder: Path, device: torch.device, limit: int | None = None
@@ -133,6 +141,10 @@ def start_run(settings: RunSettings) -> Run:
 
     Raises:
         UserError: The name cannot be used, or there is no such device.
+
+    >>> start_run(RunSettings(resume=True, overwrite=True))
+    Traceback (most recent call last):
+    scaffold_runtime.errors.UserError: --resume and --overwrite exclude each other; give one of them
     """
     _check_settings(settings)
     seed_everything(settings.seed)
@@ -163,6 +175,10 @@ def find_run(name: str) -> Path:
 
     Raises:
         UserError: There is no run of this name.
+
+    >>> find_run("a/b")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    scaffold_runtime.errors.UserError: 'a/b' cannot be the name of a run: use letters, ...
     """
     folder = RUNS / _checked_name(name)
     if not (folder / "config.yaml").exists():

@@ -49,6 +49,12 @@ def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> 
     Raises:
         UserError: A name does not exist, a value does not fit, or a run would go on
             with another; the message says which, and where it stands.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Settings:
+    ...     lr: float = 1e-3  # The learning rate.
+    >>> parse_settings(Settings, ["--lr", "0.5"]).lr
+    0.5
     """
     files, options = _split_off_files(arguments)
     _refuse_unknown_options(settings_class, options)
@@ -83,7 +89,14 @@ def write_settings(path: Path, settings: Any) -> None:
 
 
 def plain_settings(settings: Any) -> dict[str, Any]:
-    """Return what a run is, without what it is asked to do once, as plain values."""
+    """
+    Return what a run is, without what it is asked to do once, as plain values.
+
+    >>> from scaffold_runtime import RunSettings
+    >>> values = plain_settings(RunSettings(resume=True, seed=3))
+    >>> values["seed"], "resume" in values
+    (3, False)
+    """
     values = dataclasses.asdict(settings)
     return {name: value for name, value in values.items() if name not in ONCE}
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import logging
 import pkgutil
+import signal
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +18,18 @@ import scaffold_runtime
 MODULES = ["scaffold_runtime"] + [
     module.name for module in pkgutil.walk_packages(scaffold_runtime.__path__, "scaffold_runtime.")
 ]
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What an example sets for its process is set back."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    before = signal.getsignal(signal.SIGUSR1)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+    reports = logging.getLogger("scaffold_runtime")
+    reports.handlers.clear()
+    reports.setLevel(logging.NOTSET)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -123,3 +123,19 @@ def test_there_is_a_look_at_least_every_so_often() -> None:
     """A check_every below one is refused."""
     with pytest.raises(ValueError, match="check_every must be at least 1, not 0"):
         TerminateOnNan(check_every=0)
+
+
+def test_what_was_seen_between_two_looks_survives_a_restart() -> None:
+    """A run that is cut after the NaN and before the look ends where it would have ended."""
+
+    def make() -> Engine:
+        engine = Engine(lambda engine, batch: torch.tensor(math.nan if batch == 4 else 1.0))
+        engine.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(check_every=10))
+        return engine
+
+    cut, going_on = make(), make()
+    cut.add_event_handler(Events.ITERATION_COMPLETED(once=7), cut.interrupt)
+    cut.run(range(40))
+    going_on.load_state_dict(cut.state_dict())
+
+    assert going_on.run(range(40)).iteration == 10

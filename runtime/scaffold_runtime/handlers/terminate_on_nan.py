@@ -66,6 +66,16 @@ class TerminateOnNan:
             )
             engine.terminate()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was seen since the last look at the device, if anything."""
+        return {str(device): trace.clone() for device, trace in self._traces.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+        self._traces = {}
+        for device, trace in state_dict.items():
+            self._traces[torch.device(device)] = trace.to(device)
+
     def _trace(self, value: Tensor) -> None:
         if not (value.is_floating_point() or value.is_complex()):
             return

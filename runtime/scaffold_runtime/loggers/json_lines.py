@@ -70,7 +70,15 @@ class JsonLinesLogger(Logger):
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file, leaving out a last line that was not finished."""
+    """
+    Return the objects of a file, leaving out a last line that was not finished.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "metrics.jsonl"
+    >>> size = path.write_text('{"loss": 0.5}\\n{"loss": 0.')
+    >>> read_json_lines(path)
+    [{'loss': 0.5}]
+    """
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file if line.endswith("\n")]
 
