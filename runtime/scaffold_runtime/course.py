@@ -64,7 +64,9 @@ class Course(Dispatcher):
                 attached here than were when it was saved.
         """
         saved = {**_derive_place(state_dict), **state_dict}
-        self._load_attached(saved.get("attached"))
+        # Of a shorter state, or one of release 0.1.0, what is attached begins anew.
+        if "attached" in saved and (saved["attached"] or "metrics" in saved):
+            self._load_attached(saved["attached"])
         for key in ("iteration", "epoch", "epoch_length", "max_epochs", "max_iters", "seed"):
             setattr(self.state, key, saved.get(key))
         for key in self.state_dict_user_keys:
@@ -81,9 +83,7 @@ class Course(Dispatcher):
         if not self._unfinished:
             super().run_afterwards()
 
-    def _load_attached(self, saved: Mapping[str, Any] | None) -> None:
-        if saved is None:  # A shorter state: what is attached begins anew.
-            return
+    def _load_attached(self, saved: Mapping[str, Any]) -> None:
         attached = self._attached()
         # What has nothing to save may come and go.
         only_saved = {name for name, state in saved.items() if state} - attached.keys()
