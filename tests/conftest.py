@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from scaffold import project, releases
+
+# One thread for all that is trained here, whichever process does it: with another number sums
+# are rounded otherwise, and a process whose threads are at work must not be forked.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 class NewProject(Protocol):

@@ -65,8 +65,9 @@ class Course(Dispatcher):
         """
         saved = {**_derive_place(state_dict), **state_dict}
         # Of a shorter state, or one of release 0.1.0, what is attached begins anew.
-        if "attached" in saved and (saved["attached"] or "metrics" in saved):
-            self._load_attached(saved["attached"])
+        attached = saved.get("attached")
+        if attached or ("metrics" in saved and attached is not None):
+            self._load_attached(attached)
         for key in ("iteration", "epoch", "epoch_length", "max_epochs", "max_iters", "seed"):
             setattr(self.state, key, saved.get(key))
         for key in self.state_dict_user_keys:
