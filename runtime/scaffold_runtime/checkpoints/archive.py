@@ -34,6 +34,12 @@ def write_checkpoint(
     Raises:
         TypeError: There is something else in it, which could not be read again.
         OSError: It could not be written; what had the name before still has it.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "state.pt"
+    >>> write_checkpoint(path, {"weights": torch.ones(2)})
+    >>> torch.load(path, weights_only=True)
+    {'weights': tensor([1., 1.])}
     """
     check_readable(content := dict(content))
     with whole_file(path, make_room) as file:
@@ -49,6 +55,12 @@ def read_checkpoint(path: Path, device: str | torch.device = "cpu") -> dict[str,
     Raises:
         OSError: There is no such file, or it may not be read.
         CheckpointError: The file is damaged, or holds more than tensors and plain values.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "state.pt"
+    >>> write_checkpoint(path, {"epoch": 3})
+    >>> read_checkpoint(path)
+    {'epoch': 3}
     """
     with path.open("rb") as file:
         archive = file.read(max(0, os.fstat(file.fileno()).st_size - DIGEST_SIZE))

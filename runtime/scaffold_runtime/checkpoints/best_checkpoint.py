@@ -145,6 +145,15 @@ def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
     Raises:
         NothingSavedError: There is none that can be read.
         CheckpointError: It does not fit.
+
+    >>> import tempfile
+    >>> import torch
+    >>> folder, model = Path(tempfile.mkdtemp()), torch.nn.Linear(1, 1)
+    >>> trainer = Engine(lambda engine, batch: None)
+    >>> BestCheckpoint(folder, {"model": model}, trainer, "accuracy").offer(0.9)
+    True
+    >>> restore_best(folder, {"model": model}).name
+    'best_model_accuracy=0.9000_iteration=0.pt'
     """
     found = []
     for file in sorted(Path(folder).glob("best_*.pt")):

@@ -62,6 +62,11 @@ def load_parts(path: Path, content: Mapping[str, Any], parts: Mapping[str, State
     Raises:
         CheckpointError: It holds other parts, or they do not fit; the message
             names the first differences.
+
+    >>> model, saved = nn.Linear(1, 1), nn.Linear(1, 1)
+    >>> load_parts(Path("last.pt"), states_of({"model": saved}), {"model": model})
+    >>> bool(model.weight == saved.weight)
+    True
     """
     saved = content.get("parts", {})
     if saved.keys() != parts.keys():
