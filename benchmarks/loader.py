@@ -16,14 +16,12 @@ import os
 import platform
 import random
 import resource
-import subprocess
-import sys
-from pathlib import Path
 from statistics import median
 from time import perf_counter, thread_time
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
+from run import run_python
+
 SAMPLES, BATCH, BATCHES = 64 * 200, 64, 200
 SAMPLE_TIME = 100e-6  # Seconds of a processor.
 MANY, MIDDLE = 20_000_000, 10_000_000
@@ -68,12 +66,8 @@ def medians(rounds: int, case: str, ways: list[str]) -> list[list[float]]:
 
 
 def run_measurement(case: str, way: str) -> list[float]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent / "runtime")}
-    command = [sys.executable, __file__, "--measure", case, way]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{ended.stderr}")
-    return [float(number) for number in ended.stdout.split()]
+    printed = run_python(__file__, "--measure", case, way)
+    return [float(number) for number in printed.split()]
 
 
 # --- In a process of its own ------------------------------------------------

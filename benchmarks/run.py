@@ -76,6 +76,7 @@ def import_time(statement: str) -> float:
 
 
 def run_python(*arguments: str) -> str:
+    """Run Python on one thread with the runtime to import, and return what it prints."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
