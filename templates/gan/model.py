@@ -2,8 +2,8 @@
 The two models, and their losses.
 
 A DCGAN (Radford et al. 2016, https://arxiv.org/abs/1511.06434): convolutions with strides instead
-of pooling, batch normalisation, no hidden layers that are fully connected. Both models have one more
-convolution, at full size: for 8 x 8 pixels there would hardly be any without it.
+of pooling, batch normalisation, no hidden layers that are fully connected. Both models have one
+convolution more, at full size: for 8 x 8 pixels there would hardly be any without it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from train import Settings
 
 Shape = tuple[int, int, int]  # Channels, height and width of an image.
+
+
+def make_models(
+    settings: Settings, shape: Shape, device: torch.device
+) -> tuple[nn.Module, nn.Module]:
+    """Make the generator and the discriminator of images of a shape, ready to be trained."""
+    generator = make_generator(settings, shape).to(device)
+    return generator, make_discriminator(settings, shape).to(device)
 
 
 def make_generator(settings: Settings, shape: Shape) -> nn.Module:
@@ -48,8 +56,9 @@ def make_discriminator(settings: Settings, shape: Shape) -> nn.Module:
     """
     Make the model that maps images `(N, *shape)` to scores `(N,)`: the larger, the more real.
 
-    With a gradient penalty it has no batch normalisation: the penalty is on the gradient of each
-    score by its own image, and the others of the batch must have no part in it.
+    It sees real and generated images in batches of their own: in one batch, its statistics would
+    mix the two. With a gradient penalty it has no batch normalisation at all: the penalty is on the
+    gradient of each score by its own image, and the other images must have no part in that.
     """
     halvings, base = split_size(shape)
     width, has_norm = settings.width, settings.loss != "wgan-gp"
@@ -130,14 +139,16 @@ LOSSES = {
 }
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: nn.Module, real: Tensor, fake: Tensor, weight: float = 10.0
+) -> Tensor:
     """
-    Return the mean of `(|gradient of the score by the image| - 1)^2`, on lines from real to fake.
+    Return `weight` times the mean of `(|gradient of the score by the image| - 1)^2`.
 
-    One point is drawn at random on the line between each two images. Gulrajani et al. 2017,
-    https://arxiv.org/abs/1704.00028.
+    The gradient is taken at a random point of the line from each real image to a generated one.
+    Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028.
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = torch.lerp(real, fake, share).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from data import Data, to_pixels
 from model import make_generator
 from quality import Classifier, make_evaluator, real_distance
-from scaffold_runtime import Engine, Run, report_run
+from scaffold_runtime import EMA, Engine, Run, report_run
 from scaffold_runtime.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SMALLEST = 32  # Pixels that an image in a grid is high at least; smaller ones are enlarged.
+SMALLEST = 48  # Pixels that an image in a grid is high at least; smaller ones are enlarged.
 COLUMNS = 8  # And rows, of the grids that are written each epoch.
-LINE = 0.5  # Grey of the lines between images.
+LINE, GREY = 3, 0.45  # Pixels between images, and of what grey they are.
 
 
-def write_samples(trainer: Engine, run: Run[Any], generator: nn.Module) -> None:
-    """Write a grid of what the generator makes of the same noise after each epoch."""
+def write_samples(trainer: Engine, run: Run[Any], ema: EMA) -> None:
+    """Write a grid of what the averaged generator makes of noise that is always the same."""
     path = run.folder / "samples" / f"epoch_{trainer.state.epoch:04}.png"
-    write_grid(path, generate(generator, run.settings.noise_size, COLUMNS**2, seed=1), COLUMNS)
+    write_grid(path, generate(ema.ema_model, run.settings.noise_size, COLUMNS**2, seed=1), COLUMNS)
 
 
 def report_generator(
@@ -43,9 +43,9 @@ def report_generator(
         torch.manual_seed(run.settings.seed)
         untrained = make_generator(run.settings, data.shape).to(run.device)
     evaluator = make_evaluator(untrained, classifier, run.settings.noise_size)
-    untrained = evaluator.run(data.test, epoch_length=run.valid_length).metrics["frechet_distance"]
+    untrained = evaluator.run(data.test, epoch_length=run.valid_length).metrics["frechet"]
     numbers = {
-        "Frechet distance from the test data": f"{reached['frechet_distance']:.3f}",
+        "Frechet distance from the test data": f"{reached['frechet']:.3f}",
         "the same between two halves of real data": f"{real_distance(classifier, data):.3f}",
         "the same of an untrained generator": f"{untrained:.3f}",
         "largest gap between shares of a class": f"{reached['share_gap']:.1%}",
@@ -91,11 +91,11 @@ def make_grid(images: Tensor, columns: int) -> Tensor:
     scale = -(-SMALLEST // images.shape[-1])
     tiles = to_pixels(images.float().cpu()).clamp(0, 1)
     tiles = tiles.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2)
-    tiles = F.pad(tiles, [0, 1, 0, 1], value=LINE)
+    tiles = F.pad(tiles, [0, LINE, 0, LINE], value=GREY)
     missing = -len(tiles) % columns
-    tiles = torch.cat([tiles, tiles.new_full((missing, *tiles.shape[1:]), LINE)])
+    tiles = torch.cat([tiles, tiles.new_full((missing, *tiles.shape[1:]), GREY)])
     rows = [torch.cat(list(row), dim=-1) for row in tiles.split(columns)]
-    return F.pad(torch.cat(rows, dim=-2), [1, 0, 1, 0], value=LINE)
+    return F.pad(torch.cat(rows, dim=-2), [LINE, 0, LINE, 0], value=GREY)
 
 
 def write_png(path: Path, image: Tensor) -> None:
@@ -132,8 +132,8 @@ def plot_course(samples: Path, count: int = 8) -> Figure:
     figure = Figure(figsize=(6.4, 0.75 * len(chosen)), layout="constrained")
     for axes, file in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen, strict=True):
         grid = imread(file)
-        row = round(grid.shape[1] / COLUMNS)  # An image is as high as wide.
-        axes.imshow(grid[: row + 1], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        row = (grid.shape[1] - LINE) // COLUMNS  # An image is as high as wide.
+        axes.imshow(grid[: row + LINE], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
         axes.set_ylabel(file.stem.removeprefix("epoch_").lstrip("0") or "0", rotation=0, ha="right")
         axes.spines[:].set_visible(False)

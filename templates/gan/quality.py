@@ -57,7 +57,7 @@ def make_evaluator(generator: nn.Module, classifier: Classifier, noise_size: int
 
     evaluator = Engine(evaluation_step)
     evaluator.add_event_handler(Events.STARTED, lambda: noise.manual_seed(0))
-    FrechetDistance().attach(evaluator, "frechet_distance")
+    FrechetDistance().attach(evaluator, "frechet")
     ClassShares(classifier).attach(evaluator, "class_shares")
     return evaluator
 

@@ -1,11 +1,10 @@
 """
 Train a generator of images against a discriminator that tells them from real ones.
 
-    python train.py                           # with the settings below
-    python train.py --run hinge --loss hinge  # another run, with other values
-    python train.py --resume                  # go on where this run stopped
-    python train.py --evaluate test           # measure this run's best checkpoint
-    python train.py --fast-dev-run            # one batch of everything, nothing is written
+    python train.py                  # with the settings below
+    python train.py --resume         # go on where this run stopped
+    python train.py --evaluate test  # measure this run's best checkpoint
+    python train.py --fast-dev-run   # one batch of everything, nothing is written
 
 Read from top to bottom: settings, parts, one step, what happens around the steps, go.
 """
@@ -13,19 +12,18 @@ Read from top to bottom: settings, parts, one step, what happens around the step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Annotated, Literal
 
 import torch
 
 from data import make_data
-from model import LOSSES, gradient_penalty, make_discriminator, make_generator
+from model import LOSSES, gradient_penalty, make_models
 from pictures import report_generator, write_samples
 from quality import make_classifier, make_evaluator
-from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, restore_best
+from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, start_run
+from scaffold_runtime.checkpoints import restore_best
 from scaffold_runtime.handlers import EMA, TerminateOnNan
 from scaffold_runtime.metrics import RunningAverage
-from scaffold_runtime.run import start_run
 from scaffold_runtime.settings import Amount, Count, Range, Size
 
 
@@ -34,8 +32,7 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     data: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"  # See data.py.
     data_folder: str = ""  # Of the pictures, or for downloads; empty is data/ beside this file.
     image_size: Count = 0  # Pixels of height and width; 0 leaves the images as they are.
-    loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"  # See model.py.
-    penalty: Amount = 10.0  # Weight of the gradient penalty of wgan-gp.
+    loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"  # See model.py and README.md.
     critic_steps: Size = 1  # Updates of the discriminator in a step.
     noise_size: Size = 32  # Random numbers that an image is made of.
     width: Size = 32  # Channels at full size, doubled with each halving.
@@ -58,25 +55,21 @@ def main(settings: Settings) -> dict[str, float]:
     # --- Parts ----------------------------------------------------------------
     data = make_data(settings)
     classifier = make_classifier(run, data)
-    generator = make_generator(settings, data.shape).to(run.device)
-    discriminator = make_discriminator(settings, data.shape).to(run.device)
+    generator, discriminator = make_models(settings, data.shape, run.device)
+    ema = EMA(generator, settings.ema)  # Its ema_model is what is sampled, measured and kept.
     betas = (settings.beta1, 0.999)
     optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas)
-    ema = EMA(generator, settings.ema)
-    averaged = ema.ema_model  # What is sampled, measured and kept.
     discriminator_loss, generator_loss = LOSSES[settings.loss]
 
     # --- One step: discriminator, then generator, each on fresh noise ---------
     def train_step(trainer, batch):
-        generator.train(), discriminator.train()
         for real in batch[0].to(run.device).chunk(settings.critic_steps):
             with torch.no_grad():  # Nothing flows back into the generator.
                 fake = generator(torch.randn(len(real), settings.noise_size, device=run.device))
-            # One batch each: together, the batch statistics would tell them apart.
             loss_d = discriminator_loss(discriminator(real), discriminator(fake))
             if settings.loss == "wgan-gp":
-                loss_d = loss_d + settings.penalty * gradient_penalty(discriminator, real, fake)
+                loss_d = loss_d + gradient_penalty(discriminator, real, fake)
             optimizer_d.zero_grad()
             loss_d.backward()
             optimizer_d.step()
@@ -89,14 +82,12 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- What happens around the steps ----------------------------------------
     trainer = Engine(train_step)
-    for name in ("loss_d", "loss_g"):
-        RunningAverage(alpha=0.9, output_transform=itemgetter(name)).attach(trainer, name)
+    RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_d"]).attach(trainer, "loss_d")
+    RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_g"]).attach(trainer, "loss_g")
     ema.attach(trainer)
-    evaluator = make_evaluator(averaged, classifier, settings.noise_size)
-    kept = {"generator": averaged}
-    best = BestCheckpoint(
-        run.checkpoints, kept, trainer, "frechet_distance", "min", on_error=settings.on_save_error
-    )
+    evaluator = make_evaluator(ema.ema_model, classifier, settings.noise_size)
+    kept = run.checkpoints, {"generator": ema.ema_model}
+    best = BestCheckpoint(*kept, trainer, "frechet", "min", on_error=settings.on_save_error)
     parts = {"trainer": trainer, "generator": generator, "discriminator": discriminator}
     parts |= {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d, "ema": ema, "best": best}
     run.follow(trainer, ["loss_d", "loss_g"])  # Progress bar, metrics.jsonl and config.yaml.
@@ -106,9 +97,9 @@ def main(settings: Settings) -> dict[str, float]:
     def validate():
         metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
-        best.offer(metrics["frechet_distance"])
+        best.offer(metrics["frechet"])
 
-    trainer.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, write_samples, run, averaged)
+    trainer.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, write_samples, run, ema)
     trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
 
     # --- Go -------------------------------------------------------------------
@@ -116,12 +107,12 @@ def main(settings: Settings) -> dict[str, float]:
         run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(run.batches(data.train), settings.max_epochs, epoch_length=run.train_length)
-    path = restore_best(run.checkpoints, kept)
+    path = restore_best(*kept)
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
-    run.say(f"{split} frechet_distance {reached['frechet_distance']:.3f} with the best, {path}")
+    run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")
     if not settings.evaluate:
-        report_generator(run, averaged, classifier, data, reached)
+        report_generator(run, ema.ema_model, classifier, data, reached)
     return reached
 
 
