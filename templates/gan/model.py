@@ -139,9 +139,7 @@ LOSSES = {
 }
 
 
-def gradient_penalty(
-    critic: nn.Module, real: Tensor, fake: Tensor, weight: float = 10.0
-) -> Tensor:
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, weight: float = 10.0) -> Tensor:
     """
     Return `weight` times the mean of `(|gradient of the score by the image| - 1)^2`.
 

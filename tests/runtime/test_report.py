@@ -107,6 +107,17 @@ def test_curves_have_a_panel_for_each_metric_and_a_line_for_each_split() -> None
     assert drawn == {"train": [[5, 1.0], [15, 0.25]], "valid": [[10, 0.5]]}
 
 
+@pytest.mark.parametrize(("least", "scale"), [(0.1, "log"), (0.0, "linear"), (-0.5, "linear")])
+def test_a_loss_that_is_not_positive_is_drawn_on_a_linear_scale(least: float, scale: str) -> None:
+    """All its values are seen, as of a Wasserstein critic; others have a logarithmic scale."""
+    lines = [{"split": "train", "iteration": 5 * i, "loss": least + i} for i in range(3)]
+
+    (axes,) = plot_curves(lines).axes
+
+    assert axes.get_yscale() == scale
+    assert axes.get_ylim()[0] <= least
+
+
 def test_the_confusion_matrix_writes_its_counts() -> None:
     """Rows are actual classes; empty cells stay empty, also a class without samples."""
     figure = plot_confusion_matrix(torch.tensor([[5, 1, 0], [0, 0, 0], [2, 0, 7]]), ["a", "b", "c"])

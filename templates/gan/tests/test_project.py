@@ -13,24 +13,23 @@ import sample
 import train
 from data import make_data
 from model import LOSSES, gradient_penalty, make_models
-from pictures import generate, make_grid
 from quality import frechet_distance, make_classifier
 from scaffold_runtime import UserError, parse_settings, read_json_lines, start_run
 from scaffold_runtime.checkpoints import restore_best
-
 
 # --- Training -----------------------------------------------------------------
 
 
 def test_it_learns():
-    """Eight epochs of the small models take the images most of the way to the real ones."""
-    reached = train.main(
-        train.Settings(width=16, max_epochs=8, validate_every=4, ema=0.05, classifier_steps=150)
-    )
+    """Four epochs take the images most of the way to the real ones, and the losses stay finite."""
+    small = {"width": 16, "max_epochs": 4, "validate_every": 4, "classifier_steps": 150}
+    reached = train.main(train.Settings(**small, ema=0.05))
 
     lines = read_json_lines(Path("runs/first/metrics.jsonl"))
-    assert reached["frechet"] < 8  # An untrained generator has more than 30.
-    assert all(abs(line["loss_d"]) < 10 and abs(line["loss_g"]) < 10 for line in lines[:-2:2])
+    losses = [line[name] for line in lines for name in ("loss_d", "loss_g") if name in line]
+    assert reached["frechet"] < 10  # An untrained generator has more than 30.
+    assert len(losses) > 20
+    assert all(0 < loss < 5 for loss in losses)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "wgan-gp"])
@@ -57,7 +56,7 @@ def test_other_sizes_fit(image_size):
 
 def test_a_run_draws_the_same_noise_after_each_epoch():
     """There is a grid for each epoch and one of the beginning, and they differ."""
-    train.main(train.Settings(**SMALL))
+    train.main(train.Settings(**{**SMALL, "lr_g": 0.01}))
 
     grids = sorted(Path("runs/first/samples").iterdir())
     assert [path.name for path in grids] == [f"epoch_000{epoch}.png" for epoch in range(4)]
@@ -80,7 +79,8 @@ def test_the_hinge_loss_wants_a_margin():
 def test_the_gradient_penalty_of_a_linear_critic_is_known():
     """Its gradient is its weight, whatever the images: of norm 5, it costs ten times 16."""
     critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
-    nn.init.zeros_(critic[1].weight)[0, :2] = torch.tensor([3.0, 4.0])
+    with torch.no_grad():
+        critic[1].weight.copy_(torch.tensor([[3.0, 4.0, 0.0, 0.0]]))
 
     penalty = gradient_penalty(critic, torch.randn(6, 1, 2, 2), torch.randn(6, 1, 2, 2))
     penalty.backward()
@@ -107,7 +107,7 @@ def test_the_frechet_distance_of_known_gaussians_is_the_closed_form():
 
 
 def test_measuring_does_not_change_what_is_trained():
-    """Validated after each epoch or once at the end, with a new classifier or an old one: the same."""
+    """Validated each epoch or at the end, by a classifier that is new or kept: the same weights."""
     states = []
     for run, often in (("often", 1), ("once", 3)):
         train.main(train.Settings(**{**SMALL, "validate_every": often}, run=run))
@@ -131,6 +131,43 @@ def test_the_classifier_is_kept_for_other_runs():
     assert torch.equal(first(images), again(images))
     assert not torch.equal(first(images), other(images))
     assert len(list(Path("runs/.classifiers").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--loss", "softmax"], "softmax"),
+        (["--ema", "0"], "ema must be from 1e-06 to 0.999, not 0.0"),
+        (["--beta1", "1"], "beta1 must be from 0 to 0.999, not 1.0"),
+        (["--image-size", "9"], "images of 9 x 9 pixels do not halve down to 4 to 7 pixels"),
+        (["--image-size", "4"], "choose an --image-size of 8, 16, 28, 32 or 64"),
+        (["--data", "image-folder"], "--data image-folder needs the folder of the pictures"),
+    ],
+)
+def test_a_wrong_setting_is_refused(arguments, complaint):
+    """A value that cannot be is named in one line."""
+    with pytest.raises(UserError) as refused:
+        train.main(parse_settings(train.Settings, [*arguments, "--classifier-steps", "1"]))
+
+    assert complaint in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"interpolate": 1}, "interpolate must be at least 2"),
+        ({"output": "grid.jpg"}, "a grid is a PNG file, not grid.jpg"),
+        ({"separate": True}, "--separate writes files into a folder"),
+        ({"run": "none"}, "there is no run 'none' here"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(settings, complaint):
+    """So is what sample.py cannot do, and nothing is written."""
+    with pytest.raises(UserError, match=complaint):
+        sample.main(sample.Settings(**settings))
+
+    assert list(Path.cwd().iterdir()) == []
 
 
 # --- Sampling -----------------------------------------------------------------
