@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
 
 from scaffold_runtime import ImageSet, InMemoryDataset, Loader, UserError, read_image_set
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from train import Settings
 
 PROJECT = Path(__file__).parent
+MEASURED = 2_000  # Images of a split, at most, that generated ones are compared with.
 
 
 class Data(NamedTuple):
@@ -32,6 +34,10 @@ class Data(NamedTuple):
 def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
     images = read_images(settings)
+    for split in ("valid", "test"):
+        chosen = images.splits[split]
+        order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(settings.seed))
+        images.splits[split] = chosen[order[:MEASURED]]
     train = make_dataset(images, "train")
     return Data(
         train=Loader(

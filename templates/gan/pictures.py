@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from data import Data, to_pixels
 from model import make_generator
-from quality import Classifier, make_evaluator, real_distance
+from quality import Classifier, make_evaluator, measure_real_images
 from scaffold_runtime import EMA, Engine, Run, report_run
+from scaffold_runtime.data.random_scope import random_scope
 from scaffold_runtime.files import write_whole
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ def report_generator(
     reached: Mapping[str, Any],
 ) -> Path:
     """Write the report: how good the best images are, what they are, and how they came about."""
-    with torch.random.fork_rng():
-        torch.manual_seed(run.settings.seed)
+    with random_scope(run.settings.seed):
         untrained = make_generator(run.settings, data.shape).to(run.device)
-    evaluator = make_evaluator(untrained, classifier, run.settings.noise_size)
-    untrained = evaluator.run(data.test, epoch_length=run.valid_length).metrics["frechet"]
+    evaluator = make_evaluator(run, data, untrained, classifier)
+    before = evaluator.run(data.test, epoch_length=run.valid_length).metrics["frechet"]
+    real, accuracy = measure_real_images(run, data, classifier)
     numbers = {
         "Frechet distance from the test data": f"{reached['frechet']:.3f}",
-        "the same between two halves of real data": f"{real_distance(classifier, data):.3f}",
-        "the same of an untrained generator": f"{untrained:.3f}",
+        "the same between two halves of real data": f"{real:.3f}",
+        "the same of an untrained generator": f"{before:.3f}",
         "largest gap between shares of a class": f"{reached['share_gap']:.1%}",
     }
     images = generate(generator, run.settings.noise_size, count=96, seed=2)
@@ -64,7 +65,8 @@ def report_generator(
         (name, f"{real:.1%}", f"{generated:.1%}")
         for name, real, generated in zip(data.class_names, *shares, strict=True)
     ]
-    tables = {"classes": ("As which the classifier sees the images.", rows)}
+    caption = f"As the classifier sees them, which is right for {accuracy:.1%} of the real images."
+    tables = {"shares of the classes": (caption, rows)}
     return report_run(run, numbers, figures, tables)
 
 

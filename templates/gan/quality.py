@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data import Data
+from data import MEASURED, Data
 from scaffold_runtime import (
     CheckpointError,
     Engine,
@@ -28,31 +28,36 @@ from scaffold_runtime import (
     to_device,
     write_checkpoint,
 )
+from scaffold_runtime.data.random_scope import random_scope
 from scaffold_runtime.run_settings import RUNS
 
 FEATURES = 32  # Few: a covariance has to be estimated from some hundred images.
-DRAWS = 5  # Sets of generated images that are each compared with the real ones.
 
 
 # --- Measuring ----------------------------------------------------------------
 
 
-def make_evaluator(generator: nn.Module, classifier: Classifier, noise_size: int) -> Engine:
+def make_evaluator(
+    run: Run[Any], data: Data, generator: nn.Module, classifier: Classifier
+) -> Engine:
     """
     Make an engine that measures generated images beside the real ones that it is run on.
 
-    For each real image it generates `DRAWS` others, always of the same noise, which comes from a
-    generator of random numbers of its own: measuring does not change what is trained.
+    For each real image it generates one or more, so that there are about `MEASURED` of them. Their
+    noise is always the same, and comes from a generator of random numbers of its own: measuring
+    does not change what is trained.
     """
     noise = torch.Generator()
-    device = next(generator.parameters()).device
+    draws = max(1, MEASURED // len(data.valid.dataset))
 
     @torch.no_grad()
     def evaluation_step(evaluator: Engine, batch: Any) -> tuple[Tensor, Tensor]:
         generator.eval()
-        images, _ = to_device(batch, device)
-        drawn = torch.randn(DRAWS, len(images), noise_size, generator=noise).to(device)
-        generated = torch.stack([classifier.features(generator(each)) for each in drawn])
+        images, _ = to_device(batch, run.device)
+        drawn = torch.randn(draws, len(images), run.settings.noise_size, generator=noise)
+        generated = torch.stack(
+            [classifier.features(generator(each)) for each in drawn.to(run.device)]
+        )
         return classifier.features(images), generated
 
     evaluator = Engine(evaluation_step)
@@ -144,22 +149,26 @@ def square_root(matrix: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def real_distance(classifier: Classifier, data: Data) -> float:
+def measure_real_images(run: Run[Any], data: Data, classifier: Classifier) -> tuple[float, float]:
     """
-    Return the mean distance between two halves of the real images that nobody is trained on.
+    Return the distance between two halves of the real images, and the classifier's accuracy on all.
 
-    Validation and test data together are halved at random 20 times. This is what a generator
-    would reach that draws from the real distribution.
+    They are the validation and test data, on which nothing is trained. The distance is a mean over
+    20 random halvings; a generator would reach it that draws from the real distribution.
     """
-    device = next(classifier.parameters()).device
-    batches = [images for loader in (data.valid, data.test) for images, _ in loader]
-    features = torch.cat([classifier.features(images.to(device)) for images in batches])
+    batches = [
+        (classifier.features(images.to(run.device)), labels.to(run.device))
+        for loader in (data.valid, data.test)
+        for images, labels in islice(loader, run.valid_length)
+    ]
+    features, labels = (torch.cat(each) for each in zip(*batches, strict=True))
+    right = classifier.head(features).argmax(dim=1) == labels
     random = torch.Generator().manual_seed(0)
     half, distances = len(features) // 2, []
     for _ in range(20):
         order = torch.randperm(len(features), generator=random)
         distances.append(frechet_distance(features[order[:half]], features[order[half : 2 * half]]))
-    return sum(distances) / len(distances)
+    return sum(distances) / len(distances), right.float().mean().item()
 
 
 # --- The classifier -----------------------------------------------------------
@@ -202,24 +211,23 @@ def make_classifier(run: Run[Any], data: Data) -> Classifier:
     # A trial run, which leaves nothing, has a temporary folder.
     folder = run.folder if run.is_trial else RUNS / ".classifiers"
     path = folder / f"{settings.data}-{digest[:12]}.pt"
-    with torch.random.fork_rng():  # A run draws the same numbers, whether it trains one or not.
-        torch.manual_seed(settings.seed)
-        classifier = Classifier(data.shape[0], len(data.class_names))
+    with random_scope(settings.seed):  # A run draws the same numbers, whether it trains one or not.
+        classifier = Classifier(data.shape[0], len(data.class_names)).to(run.device)
         try:
             classifier.load_state_dict(read_checkpoint(path)["classifier"])
         except (OSError, CheckpointError, KeyError, RuntimeError):  # None, or one that was changed.
             steps = 1 if run.is_trial else settings.classifier_steps
-            train_classifier(classifier.to(run.device), data, steps)
+            train_classifier(classifier, data.train.dataset, steps, run.device)
             write_checkpoint(path, {"classifier": classifier.state_dict()})
-    return classifier.to(run.device).eval().requires_grad_(False)
+    return classifier.eval().requires_grad_(False)
 
 
-def train_classifier(classifier: Classifier, data: Data, steps: int, batch_size: int = 64) -> None:
+def train_classifier(
+    classifier: Classifier, dataset: Any, steps: int, device: torch.device, batch_size: int = 64
+) -> None:
     """Train for so many updates, with a learning rate that rises and falls."""
-    device = next(classifier.parameters()).device
     optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps + 1)
-    dataset = data.train.dataset
     for _ in range(steps):
         chosen = torch.randint(len(dataset), (batch_size,))
         images, labels = to_device(dataset.__getitems__(chosen), device)

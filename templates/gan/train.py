@@ -85,7 +85,7 @@ def main(settings: Settings) -> dict[str, float]:
     RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_d"]).attach(trainer, "loss_d")
     RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_g"]).attach(trainer, "loss_g")
     ema.attach(trainer)
-    evaluator = make_evaluator(ema.ema_model, classifier, settings.noise_size)
+    evaluator = make_evaluator(run, data, ema.ema_model, classifier)
     kept = run.checkpoints, {"generator": ema.ema_model}
     best = BestCheckpoint(*kept, trainer, "frechet", "min", on_error=settings.on_save_error)
     parts = {"trainer": trainer, "generator": generator, "discriminator": discriminator}

@@ -79,7 +79,8 @@ def test_a_wasserstein_run_goes_on_to_the_same_weights(
 ) -> None:
     """Stopped in the middle of an epoch, with the penalty's random numbers and the average."""
     project = new_project("gan", tmp_path / "my-gan")
-    small = "--loss wgan-gp --critic-steps 2 --width 8 --max-epochs 4 --classifier-steps 20".split()
+    small = ["--loss", "wgan-gp", "--critic-steps", "2", "--width", "8", "--max-epochs", "3"]
+    small += ["--classifier-steps", "20"]
     python(project, "train.py", "--run", "unbroken", *small)
     stopped = python(project, "-c", STOPPED, *small)
 
