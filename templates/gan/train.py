@@ -54,13 +54,13 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- Parts ----------------------------------------------------------------
     data = make_data(settings)
-    classifier = make_classifier(run, data)
     generator, discriminator = make_models(settings, data.shape, run.device)
     ema = EMA(generator, settings.ema)  # Its ema_model is what is sampled, measured and kept.
     betas = (settings.beta1, 0.999)
     optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas)
     discriminator_loss, generator_loss = LOSSES[settings.loss]
+    classifier = make_classifier(run, data)  # Whose features quality is measured in.
 
     # --- One step: discriminator, then generator, each on fresh noise ---------
     def train_step(trainer, batch):
