@@ -16,7 +16,15 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         restore_best,
         write_checkpoint,
     )
-    from scaffold_runtime.data import InMemoryDataset, Loader
+    from scaffold_runtime.data import (
+        ImageSet,
+        InMemoryDataset,
+        Loader,
+        cache_folder,
+        choose_fold,
+        read_image_set,
+        split_samples,
+    )
     from scaffold_runtime.device import choose_device, to_device
     from scaffold_runtime.engine import Engine
     from scaffold_runtime.errors import CheckpointError, NothingSavedError, Stopped, UserError
@@ -137,6 +145,7 @@ __all__ = [
     "EventsList",
     "FBeta",
     "Fbeta",
+    "ImageSet",
     "InMemoryDataset",
     "Interval",
     "IoU",
@@ -185,7 +194,9 @@ __all__ = [
     "UserError",
     "WandBLogger",
     "attach_metric",
+    "cache_folder",
     "choose_device",
+    "choose_fold",
     "cmAccuracy",
     "cmPrecision",
     "cmRecall",
@@ -204,12 +215,14 @@ __all__ = [
     "prepare_batch",
     "random_state",
     "read_checkpoint",
+    "read_image_set",
     "read_json_lines",
     "report_classification",
     "report_run",
     "restore_best",
     "seed_everything",
     "set_random_state",
+    "split_samples",
     "start_run",
     "to_device",
     "write_checkpoint",
