@@ -204,8 +204,9 @@ def _check(settings: RunSettings) -> None:
 
 def _shortened(settings: Settings) -> Settings:
     """Return the settings with one epoch, one batch of everything, and nothing kept."""
-    ones = ("max_epochs", "validate_every", "limit_train_batches", "limit_valid_batches")
-    short = {name: 1 for name in ones if hasattr(settings, name)}
+    ones = ("validate_every", "limit_train_batches", "limit_valid_batches")
+    names = [field.name for field in dataclasses.fields(settings)]
+    short = {name: 1 for name in names if name in ones or name.endswith("_epochs")}
     return dataclasses.replace(settings, log_to=(), **short)  # type: ignore[arg-type]
 
 
