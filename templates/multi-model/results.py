@@ -38,7 +38,7 @@ ALONE = "alone"  # The run that others are reported beside, if it is there and f
 
 
 class RunningLoss(RunningAverage):
-    """The running average of one loss in the output of a step; without a value, it has no metric."""
+    """The running average of a loss in the output of a step; without one, there is no metric."""
 
     def __init__(self, name: str) -> None:
         super().__init__(alpha=0.9, output_transform=itemgetter(name))
@@ -61,7 +61,7 @@ def attach_losses(trainer: Engine) -> None:
 
 
 def make_evaluator(models: Mapping[str, nn.Module], device: torch.device) -> Engine:
-    """Make an engine that measures each model on batches of (images, labels), and how they agree."""
+    """Make an engine that measures the models on batches of (images, labels)."""
 
     @torch.no_grad()
     def evaluation_step(engine: Engine, batch: Any) -> Any:
@@ -183,7 +183,10 @@ def _shown(numbers: Mapping[str, float], name: str) -> tuple[str, str]:
 def _table_of_agreement(labels: Tensor, said: Mapping[str, Tensor]) -> tuple[str, Table]:
     rows: Table = [("test samples", "teacher right", "teacher wrong")]
     teacher = said["teacher"] == labels
-    for word, student in (("right", said["student"] == labels), ("wrong", said["student"] != labels)):
+    for word, student in (
+        ("right", said["student"] == labels),
+        ("wrong", said["student"] != labels),
+    ):
         both = (student & teacher).sum().item(), (student & ~teacher).sum().item()
         rows.append((f"student {word}", *map(str, both)))
     alike = (said["student"] == said["teacher"]).sum().item()

@@ -24,10 +24,12 @@ from scaffold_runtime import Engine, Events, RunSettings, launch, start_run, to_
 from scaffold_runtime.handlers import TerminateOnNan
 from scaffold_runtime.settings import Amount, Count, Range, Share, Size
 
+Mode = Literal["together", "frozen", "mutual", "alone"]
+
 
 @dataclass(frozen=True)
 class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
-    mode: Literal["together", "frozen", "mutual", "alone"] = "together"  # See README.md.
+    mode: Mode = "together"  # How the student learns; see README.md.
     labels: Size = 100  # Training images whose labels the student knows; the teacher knows all.
     temperature: Annotated[float, Range(0.1, 100)] = 4.0  # Softens both models' scores.
     soft_weight: Amount = 1.0  # Of the loss against soft targets; that of the labels has 1.
