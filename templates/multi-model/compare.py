@@ -17,12 +17,12 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 import train
+from learning import Mode
 from results import read_test_numbers
-from scaffold_runtime import UserError, launch, plain_settings, read_settings, write_report
+from scaffold_runtime import UserError, launch, plain_settings, write_report
 from scaffold_runtime.files import write_whole
 from scaffold_runtime.run_settings import CHANGEABLE, RUNS
-from scaffold_runtime.settings import Size
-from train import Mode
+from scaffold_runtime.settings import Size, read_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from scaffold_runtime import cosine_with_warm_up
 if TYPE_CHECKING:
     from train import Settings
 
+# Both learn, the student from the teacher; the teacher before the student; each from the
+# other, as equals; the student with its labels alone.
+Mode = Literal["together", "frozen", "mutual", "alone"]
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -15,10 +15,12 @@ from scaffold_runtime import (
     Accuracy,
     BestCheckpoint,
     Engine,
+    Events,
     Loss,
     Run,
     RunningAverage,
     State,
+    TerminateOnNan,
     read_json_lines,
     report_run,
     restore_best,
@@ -54,10 +56,11 @@ class RunningLoss(RunningAverage):
             del engine.state.metrics[name]
 
 
-def attach_losses(trainer: Engine) -> None:
-    """Average the losses that the steps return, which depend on the mode and the epoch."""
+def watch_losses(trainer: Engine) -> None:
+    """Average the losses that the steps return, which differ by mode and epoch; end at NaN."""
     for name in LOSSES:
         RunningLoss(name).attach(trainer, name)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
 
 
 def make_evaluator(models: Mapping[str, nn.Module], device: torch.device) -> Engine:

@@ -12,19 +12,16 @@ Read from top to bottom: settings, parts, one step, what happens around the step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 
 from data import make_data
-from learning import all_epochs, learners, make_criteria, make_optimizers, soft_targets
+from learning import Mode, all_epochs, learners, make_criteria, make_optimizers, soft_targets
 from model import make_models
-from results import attach_losses, keep_best, make_evaluator, report_models, restore_all
+from results import keep_best, make_evaluator, report_models, restore_all, watch_losses
 from scaffold_runtime import Engine, Events, RunSettings, launch, start_run, to_device
-from scaffold_runtime.handlers import TerminateOnNan
 from scaffold_runtime.settings import Amount, Count, Range, Share, Size
-
-Mode = Literal["together", "frozen", "mutual", "alone"]
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,12 @@ def main(settings: Settings) -> dict[str, float]:
             losses["student_loss"] = hard(scores[: len(known)], labels)
             if teacher:
                 losses["student_soft_loss"] = soft(scores, soft_targets(teacher, images))
-        if "teacher" in learning:
+        if teacher and "teacher" in learning:
             scores = teacher.train()(images)
             losses["teacher_loss"] = hard(scores, torch.cat([labels, hidden]))
             if settings.mode == "mutual":
                 losses["teacher_soft_loss"] = soft(scores, soft_targets(student, images))
-        sum(losses.values()).backward()  # Targets pass none on: each loss moves its own model.
+        torch.stack([*losses.values()]).sum().backward()  # Each loss moves its own model alone.
         for name in learning:
             optimizers[name].step()
             optimizers[name].zero_grad()
@@ -87,13 +84,14 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- What happens around the steps ----------------------------------------
     trainer = Engine(train_step)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+    watch_losses(trainer)  # Averages of each; the run ends when one is no number.
     evaluator = make_evaluator(models, run.device)
     best = keep_best(run, trainer, models)
     parts = {"trainer": trainer, **models}
-    for kind, of_each in {"optimizer": optimizers, "scheduler": schedulers, "best": best}.items():
-        parts |= {f"{name}_{kind}": of_each[name] for name in models}
-    attach_losses(trainer)
+    for name in models:
+        parts[f"{name}_optimizer"], parts[f"{name}_scheduler"] = optimizers[name], schedulers[name]
+        parts[f"best_{name}"] = best[name]
+
     run.follow(trainer, "all")  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
