@@ -39,6 +39,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/templates.py
 
 clean:
 	rm -rf .venv .wheels demo
