@@ -138,20 +138,24 @@ class Run(Generic[Settings]):
         SaveOnSignal(checkpoint.save_or_report, settings.max_time).attach(trainer)
         return checkpoint
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint, max_epochs: int | None = None) -> None:
         """
         Put the parts back as they were when the newest checkpoint was saved.
 
         A run that was stopped before its first begins at the beginning, and says so.
 
+        Args:
+            checkpoint: What `save` returned.
+            max_epochs: Of the whole run, where it has more than `settings.max_epochs`.
+
         Raises:
             CheckpointError: No checkpoint is good, or they do not fit.
         """
-        if not any(self.checkpoints.glob("*.pt")):
+        if not any(self.checkpoints.glob("last*.pt")):  # A best one may be there before it.
             self.say("no checkpoint was saved yet: the run begins at the beginning")
             return
         checkpoint.restore()
-        epochs = getattr(self.settings, "max_epochs", None)
+        epochs = max_epochs or getattr(self.settings, "max_epochs", None)
         if self._trainer is not None and self._trainer._is_complete(epochs):
             self.say(f"all {epochs} epochs are done; a larger --max-epochs makes the run longer")
 

@@ -1,7 +1,7 @@
 """
 The data: handwritten digits, of which the student knows few labels and the teacher all.
 
-For data of your own, change `CLASS_NAMES`, `IMAGE_SHAPE` and `read_images`.
+For data of your own, change `CLASS_NAMES`, `IMAGE_SHAPE`, `read_images` and `read_image`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scaffold_runtime import ImageSet, InMemoryDataset, Loader, Streams, UserError, derive_seed
-from scaffold_runtime import read_image_set as read_set
+from scaffold_runtime import (
+    ImageSet,
+    InMemoryDataset,
+    Loader,
+    Streams,
+    UserError,
+    derive_seed,
+    read_image_set,
+)
 
 if TYPE_CHECKING:
     from train import Settings
@@ -38,10 +45,10 @@ class Data(NamedTuple):
 
 def make_data(settings: Settings) -> Data:
     """
-    Split the samples by the seed, and the first of the training split off as labelled.
+    Split the samples by the seed; of the training split, the first few are labelled.
 
-    The unlabelled stream has the whole training split, an epoch is a pass over it, and
-    the labelled stream goes round beside it.
+    The unlabelled stream has the whole training split, and a pass over it is an epoch; the
+    labelled stream begins again beside it whenever it ends.
     """
     digits = read_images(settings.seed)
     images, labels = digits.images, digits.labels
@@ -84,7 +91,39 @@ def make_data(settings: Settings) -> Data:
 
 def read_images(seed: int) -> ImageSet:
     """Return the images, with values from 0 to 1, their labels, and the splits by the seed."""
-    return read_set("digits", Path(__file__).parent / "data", seed=seed)
+    return read_image_set("digits", Path(__file__).parent / "data", seed=seed)
+
+
+def read_image(path: Path) -> Tensor:
+    """Return a picture, for predict.py, as the data has them: ink is 1, cropped, 8 x 8 pixels."""
+    from matplotlib.image import imread
+
+    try:
+        pixels = torch.from_numpy(imread(path).copy()).float()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a picture: {error}") from None
+    if pixels.ndim == 3 and pixels.shape[-1] == 4:  # What is transparent shows white paper.
+        full = 255 if pixels.max() > 1 else 1
+        opaque = pixels[..., 3:] / full
+        pixels = opaque * pixels[..., :3] + (1 - opaque) * full
+    grey = pixels[..., :3].mean(dim=-1) if pixels.ndim == 3 else pixels
+    grey = grey / 255 if grey.max() > 1 else grey
+    border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = 1 - grey if border.mean() > 0.5 else grey  # Dark ink on light paper is turned round.
+    if ink.max() - ink.min() < 0.1:
+        raise UserError(f"{path} shows nothing: it is of one colour")
+    return fit(ink).unsqueeze(0)
+
+
+def fit(ink: Tensor) -> Tensor:
+    """Crop to the ink, keep the proportions, and average down to the size of the data."""
+    rows, columns = (ink > 0.5 * ink.max()).nonzero(as_tuple=True)
+    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    missing = cropped.shape[0] - cropped.shape[1]
+    sides = [max(missing, 0) // 2, (max(missing, 0) + 1) // 2]
+    ends = [max(-missing, 0) // 2, (max(-missing, 0) + 1) // 2]
+    square = nn.functional.pad(cropped, sides + ends)
+    return nn.functional.adaptive_avg_pool2d(square.unsqueeze(0), IMAGE_SHAPE[1:])[0]
 
 
 def shift_at_random(images: Tensor, most: int) -> Tensor:

@@ -104,7 +104,7 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
-        run.resume(checkpoint)
+        run.resume(checkpoint, all_epochs(settings))
     if not settings.evaluate:
         trainer.run(batches, all_epochs(settings), epoch_length=run.train_length)
     restore_all(run.checkpoints, models)
