@@ -87,24 +87,30 @@ class Streams:
         self.seek(state["epoch"], state["batch"])
 
     def _give(self, place: _Place) -> Iterator[dict[str, Any]]:
-        begin = (place.epoch + self._first_epoch) * len(self) + place.batch
-        others = {name: self._go_round(name, begin) for name in self.loaders}
-        for batch in self._rest_of_epoch(self.epoch_of, begin):
-            others[self.epoch_of] = iter((batch,))
+        epoch = place.epoch + self._first_epoch
+        begin = epoch * len(self) + place.batch
+        streams = {
+            name: self._go_round(loader, *divmod(begin, self._lengths[name]))
+            for name, loader in self.loaders.items()
+        }
+        for batch in _pass(self.loaders[self.epoch_of], epoch, place.batch):
+            streams[self.epoch_of] = iter((batch,))
             place.batch += 1
-            yield {name: next(batches) for name, batches in others.items()}
+            yield {name: next(batches) for name, batches in streams.items()}
         place.epoch, place.batch, place.is_taken = place.epoch + 1, 0, False
 
-    def _go_round(self, name: str, begin: int) -> Iterator[Any]:
-        """Return the batches of a stream from this one on, without end."""
+    @staticmethod
+    def _go_round(loader: Loader, epoch: int, batch: int) -> Iterator[Any]:
+        """Return the batches of a loader from this one on, without end."""
         while True:
-            yield from self._rest_of_epoch(name, begin)
-            begin += self._lengths[name] - begin % self._lengths[name]
+            yield from _pass(loader, epoch, batch)
+            epoch, batch = epoch + 1, 0
 
-    def _rest_of_epoch(self, name: str, begin: int) -> Iterator[Any]:
-        loader = self.loaders[name]
-        loader.seek(*divmod(begin, self._lengths[name]))
-        return iter(loader)
+
+def _pass(loader: Loader, epoch: int, batch: int) -> Iterator[Any]:
+    """Return the batches of one epoch from this one on."""
+    loader.seek(epoch, batch)
+    return iter(loader)
 
 
 class _Place:
