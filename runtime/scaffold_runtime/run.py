@@ -213,7 +213,7 @@ def _check(settings: RunSettings) -> None:
 
 
 def _shortened(settings: Settings) -> Settings:
-    """Return the settings with one epoch (of each kind), one batch of everything, and nothing kept."""
+    """Return the settings with one epoch of each kind, one batch, and nothing kept."""
     ones = ("validate_every", "limit_train_batches", "limit_valid_batches")
     names = [field.name for field in dataclasses.fields(settings)]
     short = {name: 1 for name in names if name in ones or name.endswith("_epochs")}

@@ -44,27 +44,34 @@ def make_optimizers(
         settings: Have the peaks of the learning rates, and how long they rise.
         epoch_length: Iterations.
     """
-    lrs = {"student": settings.student_lr, "teacher": settings.teacher_lr}
-    warm_ups = {"student": settings.student_warm_up, "teacher": settings.teacher_warm_up}
-    epochs = {"student": settings.max_epochs, "teacher": settings.max_epochs}
-    if settings.mode == "frozen":
-        epochs["teacher"] = settings.teacher_epochs
+    plans = {"student": (settings.student_lr, settings.student_warm_up, settings.max_epochs)}
+    if settings.mode == "mutual":  # Peers are equal but for their first weights.
+        plans["teacher"] = plans["student"]
+    elif settings.mode != "alone":
+        epochs = settings.teacher_epochs if settings.mode == "frozen" else settings.max_epochs
+        plans["teacher"] = (settings.teacher_lr, settings.teacher_warm_up, epochs)
     optimizers: dict[str, optim.Optimizer] = {}
     schedulers: dict[str, optim.lr_scheduler.LRScheduler] = {}
-    for name, model in models.items():
-        optimizers[name] = optim.AdamW(
-            model.parameters(), lrs[name], weight_decay=settings.weight_decay
-        )
-        factor = cosine_with_warm_up(epochs[name] * epoch_length, warm_ups[name])
+    for name, (lr, warm_up, epochs) in plans.items():
+        weights = models[name].parameters()
+        optimizers[name] = optim.AdamW(weights, lr, weight_decay=settings.weight_decay)
+        factor = cosine_with_warm_up(epochs * epoch_length, warm_up)
         schedulers[name] = optim.lr_scheduler.LambdaLR(optimizers[name], factor)
     return optimizers, schedulers
 
 
 def make_criteria(settings: Settings) -> tuple[Criterion, Criterion]:
-    """Return the loss against labels, and that against soft targets, which has a weight."""
+    """
+    Return the loss against labels, and that against soft targets, which has a weight.
+
+    Peers have a temperature of their own: with 1, theirs is the loss of Zhang, Xiang,
+    Hospedales and Lu, "Deep Mutual Learning" (2018).
+    """
+    is_mutual = settings.mode == "mutual"
+    temperature = settings.peer_temperature if is_mutual else settings.temperature
 
     def soft(scores: Tensor, targets: Tensor) -> Tensor:
-        return settings.soft_weight * distillation_loss(scores, targets, settings.temperature)
+        return settings.soft_weight * distillation_loss(scores, targets, temperature)
 
     return nn.CrossEntropyLoss(ignore_index=UNKNOWN), soft
 

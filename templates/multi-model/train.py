@@ -28,7 +28,8 @@ from scaffold_runtime.settings import Amount, Count, Range, Share, Size
 class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
     mode: Mode = "together"  # How the student learns; see README.md.
     labels: Size = 100  # Training images whose labels the student knows; the teacher knows all.
-    temperature: Annotated[float, Range(0.1, 100)] = 4.0  # Softens both models' scores.
+    temperature: Annotated[float, Range(0.1, 100)] = 4.0  # Softens the scores of both models.
+    peer_temperature: Annotated[float, Range(0.1, 100)] = 1.0  # The same with mode mutual.
     soft_weight: Amount = 1.0  # Of the loss against soft targets; that of the labels has 1.
     student_width: Size = 64  # Units of a hidden layer.
     teacher_width: Size = 32  # Channels of the first layer; the others are multiples of it.
@@ -38,9 +39,9 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     batch_size: Size = 64  # Images without labels in one step.
     labelled_batch_size: Size = 50  # Images with labels in one step.
     student_lr: Amount = 1e-2  # The peak of its learning rate.
-    teacher_lr: Amount = 4e-3  # The peak of its own.
+    teacher_lr: Amount = 4e-3  # The peak of its own; a peer (mode mutual) has the student's.
     student_warm_up: Share = 0.1  # Share of its steps in which the learning rate rises.
-    teacher_warm_up: Share = 0.1  # Of its own; then both fall like half a cosine, to 0.
+    teacher_warm_up: Share = 0.1  # Its own. Then both fall like half a cosine, to 0.
     weight_decay: Amount = 0.05  # Share of the weights taken off, times the learning rate.
     validate_every: Size = 1  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
@@ -91,7 +92,6 @@ def main(settings: Settings) -> dict[str, float]:
     for name in models:
         parts[f"{name}_optimizer"], parts[f"{name}_scheduler"] = optimizers[name], schedulers[name]
         parts[f"best_{name}"] = best[name]
-
     run.follow(trainer, "all")  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
