@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from small import SMALL
+from test_runs import assert_same, parts_of
 
 import compare
 import predict
@@ -52,9 +53,9 @@ def test_a_run_of_each_mode_goes_on_as_if_it_had_not_been_stopped(mode, epochs, 
                 train.main(killed)
         train.main(replace(killed, resume=True))
 
-        for name, part in models_of("unbroken").items():
-            for key, tensor in models_of(killed.run)[name].items():
-                assert torch.equal(tensor, part[key]), (epoch, name, key)
+        for name, part in parts_of("unbroken").items():
+            assert_same(parts_of(killed.run)[name], part, name)
+        assert best_files(killed.run) == best_files("unbroken")
         assert metrics_of(killed.run) == metrics_of("unbroken")
 
 
@@ -217,6 +218,11 @@ def models_of(run, file="last.pt"):
     """Return the weights of each model in a checkpoint."""
     parts = read_checkpoint(Path("runs", run, "checkpoints", file))["parts"]
     return {name: parts[name] for name in ("student", "teacher") if name in parts}
+
+
+def best_files(run):
+    """Return the names of a run's best checkpoints."""
+    return sorted(path.name for path in Path("runs", run, "checkpoints").glob("best_*.pt"))
 
 
 def metrics_of(run):
