@@ -31,9 +31,7 @@ class Settings:
     run: str = "first"  # The run whose best checkpoint draws.
     count: Size = 64  # Pictures.
     seed: Count = 0  # Decides the noise that they are made of.
-    interpolate: Count = (
-        0  # Pictures from one noise to another, row by row; 0 draws each by itself.
-    )
+    interpolate: Count = 0  # Pictures in a row from one noise to another; 0 draws each by itself.
     separate: bool = False  # A file for each picture, in a folder, instead of a grid.
     output: str = "samples.png"  # The file of the grid, or the folder.
     overwrite: bool = False  # Write over what has that name.
