@@ -74,15 +74,19 @@ def _shuffled(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
-def class_weights(labels: Tensor, classes: int) -> Tensor:
+def class_weights(labels: Tensor, classes: int = 0) -> Tensor:
     """
     Return a weight for each class `(C,)` that gives all of them the same share.
 
     That is N / (C * its samples), so that the mean over samples is 1; 0 for a class
     without samples.
 
-    >>> class_weights(torch.tensor([0, 0, 0, 1]), classes=2)
+    Args:
+        labels: Whole numbers from 0, `(N,)`.
+        classes: C, if it is more than the labels show.
+
+    >>> class_weights(torch.tensor([0, 0, 0, 1]))
     tensor([0.6667, 2.0000])
     """
     counts = torch.bincount(labels, minlength=classes)
-    return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0)
+    return torch.where(counts > 0, len(labels) / (len(counts) * counts.clamp(min=1)), 0.0)

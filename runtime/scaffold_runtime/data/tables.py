@@ -44,29 +44,41 @@ class TableSet:
         self.labels = targets
         self.columns = columns
         self.class_names = class_names
-        self.splits: Splits = split_samples(len(rows))
         self.shape = (len(columns),)
+        self.splits = split_samples(len(rows))
+
+    @property
+    def splits(self) -> Splits:
+        """Indices of rows by "train", "valid" and "test"; the first standardises all of them."""
+        return self._splits
+
+    @splits.setter
+    def splits(self, splits: Splits) -> None:
+        self._splits = splits
+        self._of_rows = _spread(self.rows[splits["train"]])
+        if not self.class_names:
+            self._of_targets = _spread(self.labels[splits["train"]])
 
     def standardise(self, rows: Tensor) -> Tensor:
-        """Return rows as the model gets them."""
-        mean, deviation = _spread(self.rows[self.splits["train"]])
+        """Return rows as a model gets them."""
+        mean, deviation = self._of_rows
         return (rows - mean) / deviation
 
-    def in_units(self, values: Tensor) -> Tensor:
-        """Return standardised targets as the file has them."""
-        mean, deviation = _spread(self.labels[self.splits["train"]])
-        return values * deviation.to(values) + mean.to(values)
+    def in_units(self, targets: Tensor) -> Tensor:
+        """Return standardised numbers `(N, 1)` as the file has them."""
+        mean, deviation = (value.to(targets.device) for value in self._of_targets)
+        return targets * deviation + mean
 
     def dataset(
         self, split: str, transform: Callable[[Tensor], Tensor] | None = None
     ) -> InMemoryDataset:
-        """Return a split as (rows, targets), both standardised, except for labels."""
+        """Return a split as (rows, targets), standardised, except for labels."""
         chosen = self.splits[split]
-        rows, targets = self.standardise(self.rows[chosen]), self.labels[chosen]
+        targets = self.labels[chosen]
         if not self.class_names:
-            mean, deviation = _spread(self.labels[self.splits["train"]])
+            mean, deviation = self._of_targets
             targets = (targets - mean) / deviation
-        return InMemoryDataset(rows, targets, transform=transform)
+        return InMemoryDataset(self.standardise(self.rows[chosen]), targets, transform=transform)
 
 
 def read_table_set(
