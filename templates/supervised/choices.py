@@ -79,7 +79,7 @@ def check_settings(settings: Settings) -> None:
     refuse(settings.folds == 1, "--folds must be 2 or more, or 0 for none")
     refuse(
         settings.fold and settings.fold >= settings.folds,
-        f"--fold {settings.fold} is not one of {settings.folds} --folds, which count from 0",
+        f"there is no --fold {settings.fold} of --folds {settings.folds}; they count from 0",
     )
     refuse(settings.ema == 1, "--ema 1 would keep the first weights forever; try 0.99")
 
