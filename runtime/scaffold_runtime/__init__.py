@@ -21,9 +21,12 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         InMemoryDataset,
         Loader,
         Streams,
+        TableSet,
         cache_folder,
         choose_fold,
+        class_weights,
         read_image_set,
+        read_table_set,
         split_samples,
     )
     from scaffold_runtime.device import choose_device, to_device
@@ -81,6 +84,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         NotComputableError,
         Perplexity,
         Precision,
+        R2Score,
         Recall,
         RootMeanSquaredError,
         RunningAverage,
@@ -95,9 +99,10 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         cmRecall,
         mIoU,
     )
+    from scaffold_runtime.page import write_report
     from scaffold_runtime.program import launch
     from scaffold_runtime.ranges import Amount, Count, Share, Size
-    from scaffold_runtime.report import report_classification, report_run, write_report
+    from scaffold_runtime.report import report_classification, report_regression, report_run
     from scaffold_runtime.run import Run, start_run
     from scaffold_runtime.run_folder import find_run
     from scaffold_runtime.run_settings import RunSettings
@@ -171,6 +176,7 @@ __all__ = [
     "Precision",
     "Profiler",
     "ProgressBar",
+    "R2Score",
     "Recall",
     "RemovableEventHandle",
     "RootMeanSquaredError",
@@ -186,6 +192,7 @@ __all__ = [
     "State",
     "Stopped",
     "Streams",
+    "TableSet",
     "TensorboardLogger",
     "TerminateOnNan",
     "TimeLimit",
@@ -199,6 +206,7 @@ __all__ = [
     "cache_folder",
     "choose_device",
     "choose_fold",
+    "class_weights",
     "cmAccuracy",
     "cmPrecision",
     "cmRecall",
@@ -219,7 +227,9 @@ __all__ = [
     "read_checkpoint",
     "read_image_set",
     "read_json_lines",
+    "read_table_set",
     "report_classification",
+    "report_regression",
     "report_run",
     "restore_best",
     "seed_everything",
@@ -242,6 +252,7 @@ _HOMES = (
     "device",
     "errors",
     "intervals",
+    "page",
     "program",
     "listeners",
     "loggers",

@@ -22,7 +22,7 @@ LAYERS = [
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"figures", "settings", "run_folder", "device", "schedules"},
+    {"figures", "page", "settings", "run_folder", "device", "schedules"},
     {"run_settings", "lock"},
     {"ranges", "errors", "files", "seeding"},
 ]
