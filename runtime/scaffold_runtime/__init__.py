@@ -100,6 +100,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.settings import parse_settings, plain_settings
     from scaffold_runtime.state import State
+    from scaffold_runtime.tbptt import Tbptt_Events, create_supervised_tbptt_trainer
     from scaffold_runtime.trainers import (
         create_supervised_evaluator,
         create_supervised_trainer,
@@ -174,6 +175,7 @@ __all__ = [
     "Size",
     "State",
     "Stopped",
+    "Tbptt_Events",
     "TensorboardLogger",
     "TerminateOnNan",
     "TimeLimit",
@@ -190,6 +192,7 @@ __all__ = [
     "cmRecall",
     "cosine_with_warm_up",
     "create_supervised_evaluator",
+    "create_supervised_tbptt_trainer",
     "create_supervised_trainer",
     "derive_seed",
     "find_run",
@@ -236,6 +239,7 @@ _HOMES = (
     "seeding",
     "settings",
     "state",
+    "tbptt",
     "trainers",
     "updates",
 )
