@@ -61,7 +61,7 @@ def test_a_run_begins_with_a_seed_and_a_folder(capsys: pytest.CaptureFixture[str
 
     assert drawn == (random.random(), torch.rand(()).item())
     assert (run.name, run.folder, run.device) == ("mine", Path("runs/mine"), torch.device("cpu"))
-    assert run.limit is None
+    assert (run.train_length, run.valid_length) == (None, None)
     assert (run.folder / "log.txt").read_text() == capsys.readouterr().out
     assert f"(torch {torch.__version__}, cpu)" in run.header
 
@@ -69,7 +69,7 @@ def test_a_run_begins_with_a_seed_and_a_folder(capsys: pytest.CaptureFixture[str
 def test_the_settings_are_written_when_training_starts() -> None:
     """A run that fails before, or is refused, keeps those it had."""
     run, engine = start_run(Settings(seed=5)), Engine(lambda engine, batch: None)
-    run.follow(engine, Settings(seed=5), [])
+    run.follow(engine, [])
     assert not (run.folder / "config.yaml").exists()
     engine.run([0])
 
@@ -83,7 +83,7 @@ def test_metrics_are_logged_as_often_as_the_settings_say() -> None:
     """Every second iteration of five, under the split "train"."""
     run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
     engine.state.metrics["loss"] = 0.5
-    run.follow(engine, Settings(), ["loss"])
+    run.follow(engine, ["loss"])
     engine.run(range(5))
 
     assert read_json_lines(run.logger.path) == [
@@ -155,8 +155,8 @@ def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
     epochs = []
     for _ in range(2):
         run, engine = start_run(Settings(resume=bool(epochs))), Engine(lambda engine, batch: None)
-        checkpoint = run.save(engine, {"trainer": engine}, Settings())
-        run.follow(engine, Settings(), [])
+        checkpoint = run.save(engine, {"trainer": engine})
+        run.follow(engine, [])
         if not epochs:
             run = start_run(Settings(resume=True))
             run.resume(checkpoint)
@@ -284,10 +284,10 @@ def test_a_run_is_found_by_its_name() -> None:
 def test_a_fast_dev_run_writes_nothing_here(working_directory: Path) -> None:
     """It is limited to one batch, and its folder lies elsewhere."""
     run = start_run(Settings(fast_dev_run=True))
-    run.follow(Engine(lambda engine, batch: None), Settings(), [])
+    run.follow(Engine(lambda engine, batch: None), [])
     Checkpoint(run.checkpoints, {}).save()
 
-    assert run.limit == 1
+    assert (run.train_length, run.valid_length) == (1, 1)
     assert list(working_directory.iterdir()) == []
     assert working_directory not in run.folder.resolve().parents
 
@@ -327,7 +327,7 @@ def test_a_device_that_is_not_there_is_refused(name: str, working_directory: Pat
 def finished_run() -> Run:
     """Make a run with settings, metrics and a checkpoint."""
     run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
-    run.follow(engine, Settings(), [])
+    run.follow(engine, [])
     engine.run(range(4))
     Checkpoint(run.checkpoints, {"trainer": engine}).save()
     return run
@@ -367,9 +367,9 @@ def test_a_second_process_is_refused(working_directory: Path) -> None:
 
 def test_a_run_is_saved_as_often_as_the_settings_say_and_at_its_end() -> None:
     """Every third iteration of five is the third; the end is saved, too."""
-    run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
+    run, engine = start_run(Settings(save_every="3")), Engine(lambda engine, batch: None)
     saved = []
-    run.save(engine, {"trainer": engine}, Settings(save_every="3"))
+    run.save(engine, {"trainer": engine})
 
     @engine.on(Events.ITERATION_COMPLETED)
     def look() -> None:
