@@ -1,8 +1,8 @@
 """
-What else predicts a text: three measures to hold the model against, in bits per byte.
+What else predicts a text: measures to hold the model against, in bits per byte.
 
-All of them, and the model, give every byte of the test text a probability, or a length
-in the end, and leave none out: the numbers can be compared.
+All of them, and the model, give each byte of the test text a probability, or the whole
+of it a length, and leave none out: the numbers can be compared.
 """
 
 from __future__ import annotations
@@ -14,22 +14,27 @@ from numpy.typing import NDArray
 
 SYMBOLS = 256
 Codes = NDArray[np.int64]
+Numbers = NDArray[np.float64]
 
 
 def measure_baselines(train: bytes, test: bytes) -> dict[str, float]:
-    """Return the bits for a byte of the test text that each baseline needs."""
+    """
+    Return how many bits for a byte of the test text each baseline needs.
+
+    `xz -9` knows nothing but the test text; after the training text it may refer back to
+    that as well: what it then needs more than for the training text alone.
+    """
+    after = compressed_size(train + test) - compressed_size(train)
     return {
         "unigram": NGram(train, order=1).bits(test),
         "5-gram": NGram(train, order=5).bits(test),
         "xz -9": 8 * compressed_size(test) / len(test),
-        "xz -9, after the training text": (
-            8 * (compressed_size(train + test) - compressed_size(train)) / len(test)
-        ),
+        "xz -9 after the training text": 8 * after / len(test),
     }
 
 
 def compressed_size(text: bytes) -> int:
-    """Return the bytes that `xz -9` makes of a text."""
+    """Return to how many bytes `xz -9` compresses a text."""
     return len(lzma.compress(text, preset=9))
 
 
@@ -37,22 +42,24 @@ class NGram:
     """
     The probability of a byte after the `order - 1` bytes before it, by counting.
 
-    Each order is interpolated with the one below it as Witten and Bell (1991, method C)
-    do: of a context that was seen n times with t different bytes after it, a byte that
-    was seen c times gets (c + t p) / (n + t), where p is its probability by the order
-    below; under the lowest lies 1/256 for every byte. So the probabilities of all bytes
-    sum to 1 after every context, and none is 0.
+    Interpolated Kneser-Ney smoothing with three discounts, by Chen and Goodman, "An
+    Empirical Study of Smoothing Techniques for Language Modeling" (1999), section 3:
+    what is taken off the counts of a context is given out by the order below, which
+    counts after how many different bytes an n-gram was seen. Under the lowest lies 1/256
+    for each byte. So after every context the probabilities sum to 1, and none is 0.
     """
 
     def __init__(self, text: bytes, order: int) -> None:
-        self.order = order
-        self.tables = [Table(grams(text, length)) for length in range(1, order + 1)]
+        lower = [
+            np.unique(grams(text, length + 1)) % SYMBOLS**length for length in range(1, order)
+        ]
+        self.tables = [Table(seen) for seen in [*lower, grams(text, order)]]
 
-    def probabilities(self, text: bytes) -> NDArray[np.float64]:
+    def probabilities(self, text: bytes) -> Numbers:
         """Return the probability of each byte of a text, given those before it."""
         p = np.full(len(text), 1 / SYMBOLS)
         for length, table in enumerate(self.tables, start=1):
-            known = slice(length - 1, None)  # Those before it have shorter contexts.
+            known = slice(length - 1, None)  # The first bytes have shorter contexts.
             p[known] = table.interpolate(grams(text, length), p[known])
         return p
 
@@ -62,28 +69,37 @@ class NGram:
 
 
 class Table:
-    """How often each n-gram was seen, and each context: how often, with how many bytes after it."""
+    """The counts of n-grams, what is taken off them, and what each context so gives away."""
 
     def __init__(self, seen: Codes) -> None:
-        self.grams, self.counts = np.unique(seen, return_counts=True)
-        self.contexts, place, self.kinds = np.unique(
-            self.grams // SYMBOLS, return_inverse=True, return_counts=True
-        )
-        self.totals = np.bincount(place, self.counts)
+        self.grams, counts = np.unique(seen, return_counts=True)
+        taken = discounts(counts)[np.minimum(counts, 3) - 1]
+        self.kept = counts - taken
+        self.contexts, place = np.unique(self.grams // SYMBOLS, return_inverse=True)
+        self.totals = np.bincount(place, counts)
+        self.given_away = np.bincount(place, taken)
 
-    def interpolate(
-        self, asked: Codes, below: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the probabilities of the last bytes, given those that the order below gives."""
-        count = look_up(asked, self.grams, self.counts)
+    def interpolate(self, asked: Codes, below: Numbers) -> Numbers:
+        """Return the probabilities of n-grams' last bytes, given those of the order below."""
+        kept = look_up(asked, self.grams, self.kept)
         total = look_up(asked // SYMBOLS, self.contexts, self.totals)
-        kinds = look_up(asked // SYMBOLS, self.contexts, self.kinds)
+        given_away = look_up(asked // SYMBOLS, self.contexts, self.given_away)
         known = total > 0
-        return np.where(known, (count + kinds * below) / np.where(known, total + kinds, 1), below)
+        return np.where(known, (kept + given_away * below) / np.where(known, total, 1.0), below)
+
+
+def discounts(counts: Codes) -> Numbers:
+    """Return what is taken off a count of 1, of 2, and of more (eq. 17 of the paper)."""
+    n1, n2, n3, n4 = (int((counts == count).sum()) for count in (1, 2, 3, 4))
+    if 0 in (n1, n2, n3, n4):  # With few n-grams, or with frequent ones alone.
+        return np.full(3, 0.5)
+    y = n1 / (n1 + 2 * n2)
+    taken = [1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
+    return np.clip(taken, 0.1, [1, 2, 3])
 
 
 def grams(text: bytes, length: int) -> Codes:
-    """Return a number for each run of so many bytes: its bytes are the digits."""
+    """Return a number for each run of so many bytes; these are its digits."""
     digits = np.frombuffer(text, np.uint8).astype(np.int64)
     count = max(len(digits) - length + 1, 0)
     codes = np.zeros(count, np.int64)
@@ -92,7 +108,7 @@ def grams(text: bytes, length: int) -> Codes:
     return codes
 
 
-def look_up(asked: Codes, keys: Codes, values: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return the value of each key that is asked for, 0 where there is none; keys are sorted."""
+def look_up(asked: Codes, keys: Codes, values: Numbers) -> Numbers:
+    """Return the values of the keys that are asked for, 0 of those that are not there."""
     place = np.searchsorted(keys, asked).clip(max=len(keys) - 1)
-    return np.where(keys[place] == asked, values[place], 0)
+    return np.where(keys[place] == asked, values[place], 0.0)

@@ -1,12 +1,15 @@
-"""The model: from the bytes read so far to scores of the byte that comes next."""
+"""The model, which gives scores to the byte that comes next; how it is measured and writes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data import SYMBOLS
+from data import NOT_THERE, SYMBOLS
+from scaffold_runtime import BitsPerCharacter, Engine, to_device
 
 if TYPE_CHECKING:
     from train import Settings
@@ -20,34 +23,87 @@ def make_model(settings: Settings) -> LanguageModel:
 
 
 class LanguageModel(nn.Module):
-    """Embedding, recurrent layers, and a linear layer to the scores of all symbols."""
+    """An embedding, recurrent layers, and a linear layer that scores all symbols."""
 
-    def __init__(
-        self, cell: str, embedding: int, hidden: int, layers: int, dropout: float
-    ) -> None:
+    def __init__(self, cell: str, embedding: int, hidden: int, layers: int, dropout: float) -> None:
         super().__init__()
         recurrent = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
-        between = dropout if layers > 1 else 0.0  # After the last one it is applied here.
+        between = dropout if layers > 1 else 0.0  # After the last layer it is applied below.
         self.embed = nn.Embedding(SYMBOLS, embedding)
         self.recurrent = recurrent(embedding, hidden, layers, dropout=between)
         self.drop = nn.Dropout(dropout)
         self.score = nn.Linear(hidden, SYMBOLS)
         if cell == "lstm":
-            self.remember_at_first()
+            remember_at_first(self.recurrent)
 
     def forward(self, symbols: Tensor, hidden: Any = None) -> tuple[Tensor, Any]:
         """
         Return the scores after each symbol, and the hidden state after the last.
 
         Symbols are `(time, streams)`, scores `(time, streams, SYMBOLS)`. The hidden
-        state is `(layers, streams, hidden)`, for an LSTM a pair of these; None is zeros.
+        state is `(layers, streams, hidden)`, of an LSTM a pair of these; None is zeros.
         """
         states, hidden = self.recurrent(self.embed(symbols), hidden)
         return self.score(self.drop(states)), hidden
 
-    def remember_at_first(self) -> None:
-        """Open the forget gates: their biases begin at 1 (Jozefowicz et al., 2015)."""
-        for name, bias in self.recurrent.named_parameters():
-            if name.startswith("bias"):
-                _, forget, _, _ = bias.data.chunk(4)  # Input, forget, cell, output.
-                forget.fill_(1.0 if name.startswith("bias_ih") else 0.0)
+
+def remember_at_first(lstm: nn.LSTM) -> None:
+    """Open the forget gates: their biases begin at 1 (Jozefowicz et al., 2015, section 2.2)."""
+    for name, bias in lstm.named_parameters():
+        if name.startswith("bias"):
+            _, forget, _, _ = bias.data.chunk(4)  # Input, forget, cell, output.
+            forget.fill_(1.0 if name.startswith("bias_ih") else 0.0)
+
+
+def loss_of(scores: Tensor, symbols: Tensor) -> Tensor:
+    """Return the mean negative log likelihood, in nats, of the symbols that followed."""
+    return F.cross_entropy(scores.flatten(0, 1), symbols.flatten())
+
+
+def make_evaluator(model: nn.Module, device: torch.device) -> Engine:
+    """Make an engine that reads texts from their first byte to their last and counts the bits."""
+
+    @torch.no_grad()
+    def evaluation_step(evaluator: Engine, batch: Any) -> Any:
+        model.eval()
+        symbols, following = to_device(batch, device)
+        hidden = None if evaluator.state.iteration == 1 else evaluator.state.hidden
+        scores, evaluator.state.hidden = model(symbols, hidden)
+        return scores.movedim(-1, 1), following
+
+    evaluator = Engine(evaluation_step)
+    BitsPerCharacter(ignore_index=NOT_THERE).attach(evaluator, "bits")
+    return evaluator
+
+
+@torch.no_grad()
+def write_text(
+    model: nn.Module, prompt: bytes, length: int, temperature: float = 1.0, top_k: int = 0
+) -> bytes:
+    """
+    Go on with a text, byte by byte, and return what is new.
+
+    Args:
+        model: A `LanguageModel`.
+        prompt: What it reads before; at least one byte.
+        length: Bytes to write.
+        temperature: Divides the scores: below 1 the likely bytes become likelier; 0 always
+            takes the likeliest.
+        top_k: Draw from so many of the likeliest bytes alone; 0 draws from all.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    symbols, hidden, written = torch.tensor([*prompt], device=device)[:, None], None, []
+    for _ in range(length):
+        scores, hidden = model(symbols, hidden)
+        symbols = draw(scores[-1, 0], temperature, top_k).view(1, 1)
+        written.append(symbols)
+    return bytes(int(symbol) for symbol in written)
+
+
+def draw(scores: Tensor, temperature: float, top_k: int) -> Tensor:
+    """Draw a symbol by the scores of all of them."""
+    if temperature == 0:
+        return scores.argmax()
+    kept, symbols = scores.topk(min(top_k, SYMBOLS) or SYMBOLS)
+    return symbols[torch.multinomial((kept / temperature).softmax(dim=0), 1)]
