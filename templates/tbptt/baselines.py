@@ -8,6 +8,7 @@ of it a length, and leave none out: the numbers can be compared.
 from __future__ import annotations
 
 import lzma
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,7 @@ class NGram:
     """
 
     def __init__(self, text: bytes, order: int) -> None:
-        lower = [
-            np.unique(grams(text, length + 1)) % SYMBOLS**length for length in range(1, order)
-        ]
+        lower = [np.unique(grams(text, length + 1)) % SYMBOLS**length for length in range(1, order)]
         self.tables = [Table(seen) for seen in [*lower, grams(text, order)]]
 
     def probabilities(self, text: bytes) -> Numbers:
@@ -108,7 +107,7 @@ def grams(text: bytes, length: int) -> Codes:
     return codes
 
 
-def look_up(asked: Codes, keys: Codes, values: Numbers) -> Numbers:
+def look_up(asked: Codes, keys: Codes, values: NDArray[Any]) -> Numbers:
     """Return the values of the keys that are asked for, 0 of those that are not there."""
     place = np.searchsorted(keys, asked).clip(max=len(keys) - 1)
     return np.where(keys[place] == asked, values[place], 0.0)

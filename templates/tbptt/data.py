@@ -34,7 +34,7 @@ TRAIN = """
     optparse pickle pprint shutil smtplib socket socketserver subprocess trace weakref
     xmlrpc/client
 """
-VALID = "copy queue sched shlex tracemalloc"
+VALID = "copy filecmp queue sched tracemalloc"
 TEST = "cmd csv fileinput json/decoder poplib selectors textwrap timeit"
 
 Batch = tuple[Tensor, Tensor]
@@ -47,9 +47,14 @@ class Texts(NamedTuple):
     valid: dict[str, bytes]
     test: dict[str, bytes]
 
+    def __str__(self) -> str:
+        train, valid, test = (f"{sum(map(len, split.values())):,}" for split in self)
+        sha256 = Digest(self).sha256
+        return f"{train} bytes to train on, {valid} to validate, {test} to test; sha256 {sha256}"
+
 
 class Data(NamedTuple):
-    """Batches of each split, (symbols, symbols that follow), of shape (time, streams); the texts."""
+    """Batches `(symbols, symbols that follow)`, each `(time, streams)`, and their texts."""
 
     train: list[Batch]
     valid: list[Batch]
@@ -88,7 +93,7 @@ def read_standard_library() -> Texts:
     )
 
 
-def read_own_text(paths: tuple[Path, ...]) -> Texts:
+def read_own_text(paths: tuple[str, ...]) -> Texts:
     """
     Read files of one's own: of each the first 80 % are trained on, 10 % validated, 10 % tested.
 
@@ -101,9 +106,9 @@ def read_own_text(paths: tuple[Path, ...]) -> Texts:
         if len(text) < 1000:
             raise UserError(f"{path} has {len(text)} bytes, too few to split; give longer files")
         tenth = len(text) // 10
-        texts.train[str(path)] = text[: -2 * tenth]
-        texts.valid[str(path)] = text[-2 * tenth : -tenth]
-        texts.test[str(path)] = text[-tenth:]
+        texts.train[path] = text[: -2 * tenth]
+        texts.valid[path] = text[-2 * tenth : -tenth]
+        texts.test[path] = text[-tenth:]
     return texts
 
 
@@ -120,23 +125,25 @@ def read(path: Path) -> bytes:
 
 class Digest:
     """
-    The checksum of all texts, saved with a run, which does not go on with another text.
+    The checksum of all texts, saved with a model, which is not trained or measured on others.
+
+    One made of no texts takes up the checksum that was saved.
 
     >>> Digest(Texts({"a": b"text"}, {}, {})).sha256[:8]
     '982d9e3e'
     """
 
-    def __init__(self, texts: Texts) -> None:
-        digest = hashlib.sha256()
-        for split in texts:
-            digest.update(b"".join(split.values()))
-        self.sha256 = digest.hexdigest()
+    def __init__(self, texts: Texts | None = None) -> None:
+        contents = [b"".join(split.values()) for split in texts or ()]
+        self.sha256 = hashlib.sha256(b"".join(contents)).hexdigest() if texts else None
 
-    def state_dict(self) -> dict[str, str]:
+    def state_dict(self) -> dict[str, str | None]:
         return {"sha256": self.sha256}
 
     def load_state_dict(self, state: Mapping[str, str]) -> None:
-        if state["sha256"] != self.sha256:
+        if self.sha256 is None:
+            self.sha256 = state["sha256"]
+        if self.sha256 != state["sha256"]:
             raise UserError(
                 f"the text has changed: its sha256 is {self.sha256[:12]}, and that of the run was "
                 f"{state['sha256'][:12]}; use the Python it was started with, or begin another run"

@@ -4,7 +4,6 @@ Train a language model, byte for byte, on the source of Python's standard librar
     python train.py                             # with the settings below
     python train.py --run wide --hidden 256     # another run, with other values
     python train.py --text book.txt letters.txt # on text of your own
-    python train.py --config my.yaml            # with values from a file
     python train.py --resume                    # go on where this run stopped
     python train.py --evaluate test             # measure this run's best checkpoint
     python train.py --fast-dev-run              # one batch of everything, nothing is written
@@ -16,28 +15,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-import torch.nn.functional as F
 from torch import optim
 
 from data import make_data
-from model import make_model
-from report import report_language_model
-from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, restore_best
-from scaffold_runtime import start_run, to_device
+from model import loss_of, make_evaluator, make_model
+from report import report_text
+from scaffold_runtime import BestCheckpoint, Events, RunSettings, launch, restore_best, start_run
 from scaffold_runtime.handlers import TerminateOnNan
-from scaffold_runtime.metrics import BitsPerCharacter, RunningAverage
+from scaffold_runtime.metrics import RunningAverage
 from scaffold_runtime.schedules import cosine_with_warm_up
 from scaffold_runtime.settings import Amount, Share, Size
-from scaffold_runtime.tbptt import create_supervised_tbptt_trainer
+from scaffold_runtime.tbptt import Tbptt_Events, create_supervised_tbptt_trainer
 
 
 @dataclass(frozen=True)
 class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
-    text: tuple[Path, ...] = ()  # Files to learn from; by default the standard library's source.
+    text: tuple[str, ...] = ()  # Files to learn from; by default the standard library's source.
     cell: Literal["lstm", "gru"] = "lstm"  # See model.py.
     hidden: Size = 128  # Units of each recurrent layer.
     layers: Size = 1  # Recurrent layers.
@@ -64,45 +59,36 @@ def main(settings: Settings) -> dict[str, float]:
     batches = run.batches(data.train)
     model = make_model(settings).to(run.device)
     optimizer = optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    schedule = cosine_with_warm_up(run.total_iterations(batches), warm_up=0.05)
+    updates = run.total_iterations(batches) * settings.batch_windows
+    schedule = cosine_with_warm_up(updates, warm_up=0.05)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
 
-    # --- One step: forward, loss, backward, update for each window of a batch -
-    def loss_of(scores, symbols):
-        return F.cross_entropy(scores.flatten(0, 1), symbols.flatten())
-
+    # --- One step: for each window of a batch forward, loss, backward, update -
     trainer = create_supervised_tbptt_trainer(
         model,
         optimizer,
         loss_of,
         settings.tbptt_step,
         device=run.device,
-        carry_hidden=True,  # From batch to batch: there each stream goes on.
+        carry_hidden=True,  # Each stream goes on in the next batch.
         gradient_clip_val=settings.clip,
     )
-
-    @torch.no_grad()
-    def evaluation_step(evaluator, batch):
-        model.eval()
-        x, y = to_device(batch, run.device)
-        hidden = None if evaluator.state.iteration == 1 else evaluator.state.hidden
-        scores, evaluator.state.hidden = model(x, hidden)
-        return scores.movedim(-1, 1), y
 
     # --- What happens around the steps ----------------------------------------
     RunningAverage(alpha=0.9).attach(trainer, "loss")
     RunningAverage(alpha=0.9, output_transform=lambda o: o / math.log(2)).attach(trainer, "bits")
-    evaluator = Engine(evaluation_step)
-    BitsPerCharacter().attach(evaluator, "bits")
+    evaluator = make_evaluator(model, run.device)
+
+    best_parts: dict[str, Any] = {"model": model, "text": data.digest}
     best = BestCheckpoint(
-        run.checkpoints, {"model": model}, trainer, "bits", "min", on_error=settings.on_save_error
+        run.checkpoints, best_parts, trainer, "bits", "min", on_error=settings.on_save_error
     )
-    parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
-    parts |= {"best": best, "text": data.digest}
+    parts = {"trainer": trainer, "optimizer": optimizer, "scheduler": scheduler, "best": best}
+    parts |= best_parts
 
     run.follow(trainer, ["loss", "bits"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, scheduler.step)
+    trainer.add_event_handler(Tbptt_Events.TIME_ITERATION_COMPLETED, lambda: scheduler.step())
 
     @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
     def validate():
@@ -113,17 +99,17 @@ def main(settings: Settings) -> dict[str, float]:
     trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
 
     # --- Go -------------------------------------------------------------------
-    run.say(f"{data.texts.summary}")
+    run.say(f"text: {data.texts}")
     if settings.resume:
         run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(batches, settings.max_epochs, epoch_length=run.train_length)
-    path = restore_best(run.checkpoints, {"model": model})
+    path = restore_best(run.checkpoints, best_parts)
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
     run.say(f"{split} bits {reached['bits']:.4f} per byte with the best checkpoint, {path}")
     if not settings.evaluate:
-        report_language_model(run, model, data, reached)
+        report_text(run, model, data, reached)
     return reached
 
 

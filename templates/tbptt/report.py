@@ -1,0 +1,120 @@
+"""What came of a run, on one page: beside the baselines, file by file, and in writing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from baselines import NGram, measure_baselines
+from data import BEFORE, NOT_THERE, Batch, Data
+from model import write_text
+from scaffold_runtime import to_device
+from scaffold_runtime.report import report_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from baselines import Numbers
+
+PROMPT = b"def "
+EXCERPT = slice(0, 1400)  # Bytes of a file that are shown.
+
+
+def report_text(run: Any, model: nn.Module, data: Data, reached: Mapping[str, float]) -> None:
+    """Measure the baselines on the test text, say how the model compares, and write the report."""
+    train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
+    baselines = measure_baselines(train, test)
+    run.say("; ".join(f"{name} {bits:.4f}" for name, bits in baselines.items()))
+    surprises = measure_surprises(model, data.test, data.texts.test, run.device)
+    five = np.split(
+        -np.log2(NGram(train, order=5).probabilities(test)),
+        np.cumsum([len(text) for text in data.texts.test.values()])[:-1],
+    )
+    name, shown = next(iter(data.texts.test.items()))
+    compared = {"the model": reached["bits"], **baselines}
+    written = write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
+    report_run(
+        run,
+        {"test bits per byte": f"{reached['bits']:.4f}"},
+        {
+            "surprise": (
+                f"The beginning of {name}, which the model has not seen: the darker a byte, the "
+                "more bits it took.",
+                plot_surprise(shown[EXCERPT], surprises[name][EXCERPT]),
+            )
+        },
+        {
+            "Baselines": (
+                f"Bits per byte of the same test text, {len(test):,} bytes, none left out.",
+                [("", "bits"), *((name, f"{bits:.4f}") for name, bits in compared.items())],
+            ),
+            "Test files": (
+                f"Bits per byte of each; sha256 of all texts: {data.digest.sha256}",
+                [
+                    ("", "bytes", "the model", "5-gram"),
+                    *(
+                        (name, f"{len(text):,}", f"{mean(surprises[name])}", f"{mean(other)}")
+                        for (name, text), other in zip(data.texts.test.items(), five, strict=True)
+                    ),
+                ],
+            ),
+        },
+        {
+            "Written by the model": (
+                f"After {PROMPT.decode()!r}, at temperature 0.8.",
+                (PROMPT + written).decode("utf-8", "replace"),
+            )
+        },
+    )
+
+
+def mean(bits: Numbers) -> str:
+    return f"{bits.mean():.4f}"
+
+
+@torch.no_grad()
+def measure_surprises(
+    model: nn.Module, batches: list[Batch], files: Mapping[str, bytes], device: torch.device
+) -> dict[str, Numbers]:
+    """Return for each file how many bits the model needed for each of its bytes."""
+    model.eval()
+    hidden, parts = None, []
+    for batch in batches:
+        symbols, following = to_device(batch, device)
+        scores, hidden = model(symbols, hidden)
+        losses = F.cross_entropy(
+            scores.movedim(-1, 1), following, reduction="none", ignore_index=NOT_THERE
+        )
+        parts.append(losses.double().cpu() / math.log(2))
+    bits = torch.cat(parts)
+    return {
+        name: bits[: len(text), place].numpy() for place, (name, text) in enumerate(files.items())
+    }
+
+
+def plot_surprise(text: bytes, bits: Numbers) -> Figure:
+    """Plot a text on a ground that is the darker, the more bits each byte took."""
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    lines = text.decode("latin-1").split("\n")
+    columns = max(map(len, lines))
+    ground = np.full((len(lines), columns), np.nan)
+    figure = Figure(figsize=(0.085 * columns + 1.2, 0.17 * len(lines)), layout="constrained")
+    axes = figure.subplots()
+    start = 0
+    for row, line in enumerate(lines):
+        ground[row, : len(line)] = bits[start : start + len(line)]
+        start += len(line) + 1
+        for column, character in enumerate(line.replace("$", r"\$")[:columns]):
+            axes.text(column, row, character, size=7, family="monospace", ha="center", va="center")
+    shown = axes.imshow(ground, cmap="Oranges", norm=Normalize(0, 10), aspect="auto")
+    axes.axis("off")
+    figure.colorbar(shown, label="bits", fraction=0.03, pad=0.01)
+    return figure
