@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data import NOT_THERE, SYMBOLS
+from data import NOT_THERE, SYMBOLS, Batch
 from scaffold_runtime import BitsPerCharacter, Engine, to_device
+from scaffold_runtime.device import map_tensors
 
 if TYPE_CHECKING:
     from train import Settings
@@ -74,6 +76,38 @@ def make_evaluator(model: nn.Module, device: torch.device) -> Engine:
     evaluator = Engine(evaluation_step)
     BitsPerCharacter(ignore_index=NOT_THERE).attach(evaluator, "bits")
     return evaluator
+
+
+def measure_while_learning(
+    model: LanguageModel, batches: list[Batch], step: int, lr: float
+) -> float:
+    """
+    Return the bits for a byte when the model learns on as it reads (Krause et al., 2018).
+
+    Each window is measured before the weights are updated by it, with Adam without
+    momentum. The model itself stays as it is.
+
+    Args:
+        model: Knows what it has learned in training.
+        batches: The whole text, from its first byte to its last.
+        step: Bytes of each stream in a window.
+        lr: The learning rate.
+    """
+    model = copy.deepcopy(model).train()  # On a GPU, only so cuDNN gives gradients.
+    model.drop.p = model.recurrent.dropout = 0.0
+    optimizer = torch.optim.Adam(model.parameters(), lr, betas=(0.0, 0.99))
+    device = next(model.parameters()).device
+    bits, hidden = BitsPerCharacter(), None
+    for symbols, following in to_device(batches, device):
+        for part in zip(symbols.split(step), following.split(step), strict=True):
+            hidden = map_tensors(Tensor.detach, hidden)
+            scores, hidden = model(part[0], hidden)
+            bits.update((scores.detach().movedim(-1, 1), part[1]))
+            optimizer.zero_grad()
+            loss_of(scores, part[1]).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+    return bits.compute()
 
 
 @torch.no_grad()

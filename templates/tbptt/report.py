@@ -13,7 +13,7 @@ from torch import nn
 
 from baselines import NGram, measure_baselines
 from data import BEFORE, NOT_THERE, Batch, Data
-from model import write_text
+from model import LanguageModel, measure_while_learning, write_text
 from scaffold_runtime import to_device
 from scaffold_runtime.report import report_run
 
@@ -26,18 +26,21 @@ PROMPT = b"def "
 EXCERPT = slice(0, 1400)  # Bytes of a file that are shown.
 
 
-def report_text(run: Any, model: nn.Module, data: Data, reached: Mapping[str, float]) -> None:
+def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str, float]) -> None:
     """Measure the baselines on the test text, say how the model compares, and write the report."""
     train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
-    baselines = measure_baselines(train, test)
-    run.say("; ".join(f"{name} {bits:.4f}" for name, bits in baselines.items()))
+    step, lr = run.settings.tbptt_step, run.settings.reading_lr
+    others = {
+        "the model, learning as it reads": measure_while_learning(model, data.test, step, lr),
+        **measure_baselines(train, test),
+    }
+    run.say("test bits of others: " + ", ".join(f"{n} {bits:.4f}" for n, bits in others.items()))
     surprises = measure_surprises(model, data.test, data.texts.test, run.device)
     five = np.split(
         -np.log2(NGram(train, order=5).probabilities(test)),
         np.cumsum([len(text) for text in data.texts.test.values()])[:-1],
     )
     name, shown = next(iter(data.texts.test.items()))
-    compared = {"the model": reached["bits"], **baselines}
     written = write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
     report_run(
         run,
@@ -52,7 +55,11 @@ def report_text(run: Any, model: nn.Module, data: Data, reached: Mapping[str, fl
         {
             "Baselines": (
                 f"Bits per byte of the same test text, {len(test):,} bytes, none left out.",
-                [("", "bits"), *((name, f"{bits:.4f}") for name, bits in compared.items())],
+                [
+                    ("", "bits"),
+                    ("the model", f"{reached['bits']:.4f}"),
+                    *((name, f"{bits:.4f}") for name, bits in others.items()),
+                ],
             ),
             "Test files": (
                 f"Bits per byte of each; sha256 of all texts: {data.digest.sha256}",

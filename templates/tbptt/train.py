@@ -38,13 +38,14 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     layers: Size = 1  # Recurrent layers.
     embedding: Size = 64  # Numbers that stand for a byte.
     dropout: Share = 0.0  # Share of the units that a training step leaves out.
-    max_epochs: Size = 4  # Passes over the training text.
+    max_epochs: Size = 2  # Passes over the training text.
     batch_size: Size = 16  # Streams that are read beside each other.
     tbptt_step: Size = 32  # Bytes in a window, at whose edges the gradient ends.
     batch_windows: Size = 16  # Windows in a batch, each with an update of the weights.
     lr: Amount = 1.5e-2  # The peak, reached after a twentieth of the run.
     weight_decay: Amount = 0.01  # Share of the weights taken off, times the learning rate.
     clip: Amount = 1.0  # The largest norm of the gradient.
+    reading_lr: Amount = 4e-3  # Learning rate while reading the test text, for the report alone.
     validate_every: Size = 1  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
 
