@@ -19,22 +19,31 @@ if TYPE_CHECKING:
 
 def make_model(settings: Settings) -> LanguageModel:
     """Make the model that the settings name."""
-    return LanguageModel(
-        settings.cell, settings.embedding, settings.hidden, settings.layers, settings.dropout
-    )
+    names = ("cell", "context", "embedding", "hidden", "layers", "dropout")
+    return LanguageModel(*(getattr(settings, name) for name in names))
 
 
 class LanguageModel(nn.Module):
-    """An embedding, recurrent layers, and a linear layer that scores all symbols."""
+    """
+    Scores of the next symbol, out of what the last few show and what a recurrent net remembers.
 
-    def __init__(self, cell: str, embedding: int, hidden: int, layers: int, dropout: float) -> None:
+    A convolution looks at the embeddings of the last `context` symbols. What it finds
+    goes into the recurrent layers and, beside what these remember, into the scores: so
+    short-range patterns need not be learned through time.
+    """
+
+    def __init__(
+        self, cell: str, context: int, embedding: int, hidden: int, layers: int, dropout: float
+    ) -> None:
         super().__init__()
         recurrent = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
         between = dropout if layers > 1 else 0.0  # After the last layer it is applied below.
+        self.context = context
         self.embed = nn.Embedding(SYMBOLS, embedding)
-        self.recurrent = recurrent(embedding, hidden, layers, dropout=between)
+        self.look = nn.Conv1d(embedding, hidden, context)
+        self.recurrent = recurrent(hidden, hidden, layers, dropout=between)
         self.drop = nn.Dropout(dropout)
-        self.score = nn.Linear(hidden, SYMBOLS)
+        self.score = nn.Linear(2 * hidden, SYMBOLS)
         if cell == "lstm":
             remember_at_first(self.recurrent)
 
@@ -42,11 +51,17 @@ class LanguageModel(nn.Module):
         """
         Return the scores after each symbol, and the hidden state after the last.
 
-        Symbols are `(time, streams)`, scores `(time, streams, SYMBOLS)`. The hidden
-        state is `(layers, streams, hidden)`, of an LSTM a pair of these; None is zeros.
+        Symbols are `(time, streams)`, scores `(time, streams, SYMBOLS)`. The hidden state
+        is the last `context - 1` symbols and the state of the recurrent layers, `(layers,
+        streams, hidden)`, of an LSTM a pair of these; None is zeros.
         """
-        states, hidden = self.recurrent(self.embed(symbols), hidden)
-        return self.score(self.drop(states)), hidden
+        nothing = symbols.new_zeros(self.context - 1, symbols.shape[1]), None
+        before, memory = nothing if hidden is None else hidden
+        read = torch.cat([before, symbols])
+        seen = F.gelu(self.look(self.embed(read).permute(1, 2, 0))).permute(2, 0, 1)
+        remembered, memory = self.recurrent(seen, memory)
+        scores = self.score(self.drop(torch.cat([remembered, seen], dim=-1)))
+        return scores, (read[len(symbols) :], memory)
 
 
 def remember_at_first(lstm: nn.LSTM) -> None:

@@ -36,7 +36,8 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     cell: Literal["lstm", "gru"] = "lstm"  # See model.py.
     hidden: Size = 128  # Units of each recurrent layer.
     layers: Size = 1  # Recurrent layers.
-    embedding: Size = 64  # Numbers that stand for a byte.
+    embedding: Size = 32  # Numbers that stand for a byte.
+    context: Size = 5  # Bytes that the model looks at without having to remember.
     dropout: Share = 0.0  # Share of the units that a training step leaves out.
     max_epochs: Size = 2  # Passes over the training text.
     batch_size: Size = 16  # Streams that are read beside each other.

@@ -29,10 +29,10 @@ SETTINGS = train.Settings(**SMALL)
 
 
 def test_it_learns():
-    """Twenty epochs of two modules bring the bits for a byte of unseen text from 8 to below 4."""
-    reached = train.main(train.Settings(**{**SMALL, "max_epochs": 20}))
+    """Some epochs of a module bring the bits for a byte of its unseen rest from 8 to below 3."""
+    reached = train.main(train.Settings(**{**SMALL, "max_epochs": 8}))
 
-    assert reached["bits"] < 4
+    assert reached["bits"] < 3
 
 
 def test_the_report_compares():
@@ -45,7 +45,7 @@ def test_the_report_compares():
         "5-gram",
         "xz -9",
         "learning as it reads",
-        "cmd.py",
+        "argparse.py",
         "sha256",
         "def ",
     ):
@@ -60,10 +60,9 @@ def test_hidden_state_goes_from_batch_to_batch():
     model = make_model(settings)
     model.load_state_dict(parts["model"])
 
-    _, expected = model(torch.cat([x for x, _ in data.make_data(settings).train]))
+    _, expected = model(torch.cat([x for x, _ in data.make_data(settings).train[:8]]))
 
-    for carried, whole in zip(parts["trainer"]["hidden"], expected, strict=True):
-        torch.testing.assert_close(carried, whole)
+    torch.testing.assert_close(parts["trainer"]["hidden"], expected)
 
 
 def test_a_gradient_ends_at_the_edge_of_its_window():
@@ -139,7 +138,7 @@ def test_no_file_is_in_two_splits():
     texts = data.read_standard_library()
     names = [name for split in texts for name in split]
 
-    assert len(names) == len(set(names)) == 33
+    assert len(names) == len(set(names)) == 40
     assert all(text for split in texts for text in split.values())
 
 
