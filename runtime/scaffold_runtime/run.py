@@ -32,7 +32,7 @@ from scaffold_runtime.loggers.mlflow import MLflowLogger
 from scaffold_runtime.loggers.tensorboard import TensorboardLogger
 from scaffold_runtime.loggers.values import scalars
 from scaffold_runtime.loggers.wandb import WandBLogger
-from scaffold_runtime.run_folder import choose_folder, empty, temporary_folder
+from scaffold_runtime.run_folder import checked_name, choose_folder, empty, temporary_folder
 from scaffold_runtime.run_settings import ACTIONS, RUNS, RunSettings
 from scaffold_runtime.seeding import seed_everything
 from scaffold_runtime.settings import plain_settings, write_settings
@@ -62,6 +62,7 @@ class Run(Generic[Settings]):
         self.is_evaluated = settings.evaluate is not None  # Then nothing is written.
         self.checkpoints = folder / "checkpoints"
         self.logger = JsonLinesLogger(folder / "metrics.jsonl")
+        self._trainer: Engine | None = None  # Whose parts are saved.
         self._trackers = [_make_tracker(name, self) for name in settings.log_to]
 
     @property
@@ -123,6 +124,7 @@ class Run(Generic[Settings]):
         Raises:
             IntervalError: `save_every` or `max_time` cannot be understood.
         """
+        self._trainer = trainer
         settings = self.settings
         checkpoint = Checkpoint(
             self.checkpoints,
@@ -145,10 +147,13 @@ class Run(Generic[Settings]):
         Raises:
             CheckpointError: No checkpoint is good, or they do not fit.
         """
-        if any(self.checkpoints.glob("*.pt")):
-            checkpoint.restore()
-        else:
+        if not any(self.checkpoints.glob("*.pt")):
             self.say("no checkpoint was saved yet: the run begins at the beginning")
+            return
+        checkpoint.restore()
+        epochs = getattr(self.settings, "max_epochs", None)
+        if self._trainer is not None and self._trainer._is_complete(epochs):
+            self.say(f"all {epochs} epochs are done; a larger --max-epochs makes the run longer")
 
     def log_epoch(self, state: State, **splits: Mapping[str, Any]) -> None:
         """Log the metrics of each split, and say their single numbers in one line."""
@@ -193,6 +198,7 @@ def start_run(settings: Settings) -> Run[Settings]:
 
 def _check(settings: RunSettings) -> None:
     """Refuse what would be refused later, when the folder is made already."""
+    checked_name(settings.run)
     parse_interval(settings.save_every)
     if settings.max_time is not None:
         parse_duration(settings.max_time)

@@ -23,7 +23,7 @@ def find_run(name: str) -> Path:
     Traceback (most recent call last):
     scaffold_runtime.errors.UserError: 'a/b' cannot be the name of a run: use letters, ...
     """
-    folder = RUNS / _checked_name(name)
+    folder = RUNS / checked_name(name)
     if not (folder / "config.yaml").exists():
         known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/config.yaml")))
         raise UserError(f"there is no run {name!r} here; there are: {known or 'none'}")
@@ -37,7 +37,7 @@ def choose_folder(settings: RunSettings) -> Path:
     Raises:
         UserError: The name cannot be used, or what is asked for does not fit what is there.
     """
-    folder = RUNS / _checked_name(settings.run)
+    folder = RUNS / checked_name(settings.run)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; choose another name with --run")
     exists = folder.exists() and any(path.name != ".lock" for path in folder.iterdir())
@@ -51,6 +51,18 @@ def choose_folder(settings: RunSettings) -> Path:
     elif exists and not (folder / "log.txt").exists():
         raise UserError(f"{folder} is not the folder of a run, so it is not overwritten")
     return folder
+
+
+def checked_name(name: str) -> str:
+    """
+    Return the name of a run.
+
+    Raises:
+        UserError: It cannot be the name of a folder.
+    """
+    if not name or name.startswith(".") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
+        raise UserError(f"{name!r} cannot be the name of a run: use letters, digits, - and _")
+    return name
 
 
 def temporary_folder() -> Path:
@@ -83,9 +95,3 @@ def _check_that_it_can_go_on(folder: Path, exists: bool, verb: str) -> None:
         )
     if verb == "evaluate" and not saved:
         raise UserError(f"nothing to evaluate: nothing was saved in {folder} yet")
-
-
-def _checked_name(name: str) -> str:
-    if not name or name.startswith(".") or not name.isprintable() or set(name) & set('/\\:*?"<>|'):
-        raise UserError(f"{name!r} cannot be the name of a run: use letters, digits, - and _")
-    return name
