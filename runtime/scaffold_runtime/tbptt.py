@@ -111,7 +111,9 @@ def create_supervised_tbptt_trainer(
         if not carry_hidden or _begins_the_data(engine):
             state.hidden = None
         mean: Tensor | float = 0.0
-        for part in zip(torch.split(x, tbptt_step, dim), torch.split(y, tbptt_step, dim), strict=True):
+        for part in zip(
+            torch.split(x, tbptt_step, dim), torch.split(y, tbptt_step, dim), strict=True
+        ):
             state.time_iteration += 1
             engine.fire_event(Tbptt_Events.TIME_ITERATION_STARTED)
             state.output = loss = train_window(engine, *part)

@@ -109,7 +109,7 @@ def main(settings: Settings) -> dict[str, float]:
     path = restore_best(run.checkpoints, best_parts)
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
-    run.say(f"{split} bits {reached['bits']:.4f} per byte with the best checkpoint, {path}")
+    run.say(f"{split} bits {reached['bits']:.4f} with the best checkpoint, {path}")
     if not settings.evaluate:
         report_text(run, model, data, reached)
     return reached
