@@ -89,7 +89,7 @@ def main() -> None:
     valid, test = read(VALID), read(TEST)
 
     model = LanguageModel()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.5e-2, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), 1.5e-2, (0.9, 0.99), weight_decay=0.01)
     total = max_epochs * len(batches) * WINDOWS
     rise = round(0.05 * total)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from baselines import Numbers
 
 PROMPT = b"def "
-EXCERPT = slice(0, 1200)  # Bytes of a file that are shown.
+SHOWN = 1200  # Bytes of a test file, out of its middle, in a picture.
 
 
 def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str, float]) -> None:
@@ -40,16 +40,18 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
         -np.log2(NGram(train, order=5).probabilities(test)),
         np.cumsum([len(text) for text in data.texts.test.values()])[:-1],
     )
-    name, shown = next(iter(data.texts.test.items()))
+    name, text = next(iter(data.texts.test.items()))
+    start = text.find(b"\n", len(text) // 2) + 1
+    excerpt = slice(start, text.find(b"\n", start + SHOWN))
     written = write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
     report_run(
         run,
         {"test bits per byte": f"{reached['bits']:.4f}"},
         {
             "surprise": (
-                f"The beginning of {name}, which the model has not seen: the darker a byte, the "
+                f"A piece of {name}, which the model has not seen before: the darker a byte, the "
                 "more bits it took.",
-                plot_surprise(shown[EXCERPT], surprises[name][EXCERPT]),
+                plot_surprise(text[excerpt], surprises[name][excerpt]),
             )
         },
         {
@@ -120,8 +122,10 @@ def plot_surprise(text: bytes, bits: Numbers) -> Figure:
     for row, line in enumerate(lines):
         ground[row, : len(line)] = bits[start : start + len(line)]
         start += len(line) + 1
-        for column, character in enumerate(line.replace("$", r"\$")[:columns]):
-            axes.text(column, row, character, size=7, family="monospace", ha="center", va="center")
+        for column, character in enumerate(line):
+            color = "white" if ground[row, column] > 6 else "black"
+            written = axes.text(column, row, character, color=color, parse_math=False)
+            written.set(size=7, family="monospace", ha="center", va="center")
     shown = axes.imshow(ground, cmap="Oranges", norm=Normalize(0, 10), aspect="auto")
     axes.axis("off")
     figure.colorbar(shown, figure.add_axes((0.91, 0.1, 0.015, 0.8)), label="bits")

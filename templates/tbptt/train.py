@@ -60,9 +60,10 @@ def main(settings: Settings) -> dict[str, float]:
     data = make_data(settings)
     batches = run.batches(data.train)
     model = make_model(settings).to(run.device)
-    optimizer = optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    updates = run.total_iterations(batches) * settings.batch_windows
-    schedule = cosine_with_warm_up(updates, warm_up=0.05)
+    optimizer = optim.AdamW(
+        model.parameters(), settings.lr, (0.9, 0.99), weight_decay=settings.weight_decay
+    )
+    schedule = cosine_with_warm_up(run.total_iterations(batches) * settings.batch_windows, 0.05)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
 
     # --- One step: for each window of a batch forward, loss, backward, update -
@@ -88,7 +89,7 @@ def main(settings: Settings) -> dict[str, float]:
     parts = {"trainer": trainer, "optimizer": optimizer, "scheduler": scheduler, "best": best}
     parts |= best_parts
 
-    run.follow(trainer, ["loss", "bits"])  # Progress bar, metrics.jsonl and config.yaml.
+    run.follow(trainer, ["loss", "bits", "gradient_norm"])  # Bar, metrics.jsonl, config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
     trainer.add_event_handler(Tbptt_Events.TIME_ITERATION_COMPLETED, lambda: scheduler.step())
 
