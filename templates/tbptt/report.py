@@ -27,7 +27,7 @@ SHOWN = 1200  # Bytes of a test file, out of its middle, in a picture.
 
 
 def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str, float]) -> None:
-    """Measure the baselines on the test text, say how the model compares, and write the report."""
+    """Say how the model compares with others on the test text, and write the report."""
     train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
     step, lr = run.settings.tbptt_step, run.settings.reading_lr
     others = {
@@ -35,56 +35,55 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
         **measure_baselines(train, test),
     }
     run.say("test bits of others: " + ", ".join(f"{n} {bits:.4f}" for n, bits in others.items()))
+    compared = {"the model": reached["bits"], **others}
     surprises = measure_surprises(model, data.test, data.texts.test, run.device)
-    five = np.split(
-        -np.log2(NGram(train, order=5).probabilities(test)),
-        np.cumsum([len(text) for text in data.texts.test.values()])[:-1],
-    )
-    name, text = next(iter(data.texts.test.items()))
-    start = text.find(b"\n", len(text) // 2) + 1
-    excerpt = slice(start, text.find(b"\n", start + SHOWN))
-    written = write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
+    written = PROMPT + write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
     report_run(
         run,
         {"test bits per byte": f"{reached['bits']:.4f}"},
-        {
-            "surprise": (
-                f"A piece of {name}, which the model has not seen before: the darker a byte, the "
-                "more bits it took.",
-                plot_surprise(text[excerpt], surprises[name][excerpt]),
-            )
-        },
+        {"surprise": show_surprise(data.texts.test, surprises)},
         {
             "Baselines": (
                 f"Bits per byte of the same test text, {len(test):,} bytes, none left out.",
-                [
-                    ("", "bits"),
-                    ("the model", f"{reached['bits']:.4f}"),
-                    *((name, f"{bits:.4f}") for name, bits in others.items()),
-                ],
+                [("", "bits"), *((name, f"{bits:.4f}") for name, bits in compared.items())],
             ),
             "Test files": (
-                f"Bits per byte of each; sha256 of all texts: {data.digest.sha256}",
-                [
-                    ("", "bytes", "the model", "5-gram"),
-                    *(
-                        (name, f"{len(text):,}", f"{mean(surprises[name])}", f"{mean(other)}")
-                        for (name, text), other in zip(data.texts.test.items(), five, strict=True)
-                    ),
-                ],
+                f"Bits per byte of each. The sha256 of all texts is {data.digest.sha256}.",
+                list_files(data.texts.test, surprises, train),
             ),
         },
         {
             "Written by the model": (
                 f"After {PROMPT.decode()!r}, at temperature 0.8.",
-                (PROMPT + written).decode("utf-8", "replace"),
+                written.decode("utf-8", "replace"),
             )
         },
     )
 
 
-def mean(bits: Numbers) -> str:
-    return f"{bits.mean():.4f}"
+def list_files(
+    files: Mapping[str, bytes], surprises: Mapping[str, Numbers], train: bytes
+) -> list[tuple[str, ...]]:
+    """Return a row for each file: its bytes, and the bits that model and 5-gram need for one."""
+    five = -np.log2(NGram(train, order=5).probabilities(b"".join(files.values())))
+    rows, start = [("", "bytes", "the model", "5-gram")], 0
+    for name, text in files.items():
+        end = start + len(text)
+        means = surprises[name].mean(), five[start:end].mean()
+        rows.append((name, f"{len(text):,}", *(f"{mean:.4f}" for mean in means)))
+        start = end
+    return rows
+
+
+def show_surprise(
+    files: Mapping[str, bytes], surprises: Mapping[str, Numbers]
+) -> tuple[str, Figure]:
+    """Return a picture of what surprised the model in the middle of the first file."""
+    name, text = next(iter(files.items()))
+    start = text.find(b"\n", len(text) // 2) + 1
+    excerpt = slice(start, text.find(b"\n", start + SHOWN))
+    caption = f"In {name}, new to the model: the darker a byte, the more bits it took."
+    return caption, plot_surprise(text[excerpt], surprises[name][excerpt])
 
 
 @torch.no_grad()
