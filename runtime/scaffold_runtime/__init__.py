@@ -16,7 +16,16 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         restore_best,
         write_checkpoint,
     )
-    from scaffold_runtime.data import InMemoryDataset, Loader
+    from scaffold_runtime.data import (
+        ImageSet,
+        InMemoryDataset,
+        Loader,
+        Streams,
+        cache_folder,
+        choose_fold,
+        read_image_set,
+        split_samples,
+    )
     from scaffold_runtime.device import choose_device, to_device
     from scaffold_runtime.engine import Engine
     from scaffold_runtime.errors import CheckpointError, NothingSavedError, Stopped, UserError
@@ -138,6 +147,7 @@ __all__ = [
     "EventsList",
     "FBeta",
     "Fbeta",
+    "ImageSet",
     "InMemoryDataset",
     "Interval",
     "IoU",
@@ -176,6 +186,7 @@ __all__ = [
     "Size",
     "State",
     "Stopped",
+    "Streams",
     "Tbptt_Events",
     "TensorboardLogger",
     "TerminateOnNan",
@@ -187,7 +198,9 @@ __all__ = [
     "UserError",
     "WandBLogger",
     "attach_metric",
+    "cache_folder",
     "choose_device",
+    "choose_fold",
     "cmAccuracy",
     "cmPrecision",
     "cmRecall",
@@ -207,12 +220,14 @@ __all__ = [
     "prepare_batch",
     "random_state",
     "read_checkpoint",
+    "read_image_set",
     "read_json_lines",
     "report_classification",
     "report_run",
     "restore_best",
     "seed_everything",
     "set_random_state",
+    "split_samples",
     "start_run",
     "to_device",
     "write_checkpoint",

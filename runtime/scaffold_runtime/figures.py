@@ -19,8 +19,13 @@ def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
     from matplotlib.figure import Figure
 
     names = _metric_names(lines)
-    figure = Figure(figsize=(5.2 * len(names), 3.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(5.2 * columns, 3.6 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[len(names) :]:
+        axes.axis("off")
+    for axes, name in zip(panels, names, strict=False):
         logged = [line for line in lines if isinstance(line.get(name), int | float)]
         for split in dict.fromkeys(line["split"] for line in logged):
             points = [(line["iteration"], line[name]) for line in logged if line["split"] == split]

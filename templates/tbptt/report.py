@@ -66,7 +66,8 @@ def list_files(
 ) -> list[tuple[str, ...]]:
     """Return a row for each file: its bytes, and the bits that model and 5-gram need for one."""
     five = -np.log2(NGram(train, order=5).probabilities(b"".join(files.values())))
-    rows, start = [("", "bytes", "the model", "5-gram")], 0
+    rows: list[tuple[str, ...]] = [("", "bytes", "the model", "5-gram")]
+    start = 0
     for name, text in files.items():
         end = start + len(text)
         means = surprises[name].mean(), five[start:end].mean()
