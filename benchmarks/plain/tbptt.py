@@ -25,7 +25,8 @@ from tqdm import tqdm
 TRAIN = """
     argparse bdb codecs compileall configparser difflib email/header http/client http/server
     logging/__init__ logging/handlers mailbox optparse pickle plistlib pprint profile pstats shutil
-    smtplib socket socketserver subprocess trace unittest/case weakref xmlrpc/client
+    smtplib socket socketserver subprocess tarfile trace unittest/case urllib/request weakref
+    xmlrpc/client
 """
 VALID = "copy filecmp queue sched tracemalloc"
 TEST = "cmd csv fileinput json/decoder poplib selectors textwrap timeit"
@@ -89,7 +90,7 @@ def main() -> None:
     valid, test = read(VALID), read(TEST)
 
     model = LanguageModel()
-    optimizer = torch.optim.AdamW(model.parameters(), 1.5e-2, (0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), 1.5e-2, (0.9, 0.99), fused=True)
     total = max_epochs * len(batches) * WINDOWS
     rise = round(0.05 * total)
 

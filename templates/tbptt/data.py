@@ -32,7 +32,8 @@ READ_AT_ONCE = 256  # Bytes of each file in one batch of a validation.
 TRAIN = """
     argparse bdb codecs compileall configparser difflib email/header http/client http/server
     logging/__init__ logging/handlers mailbox optparse pickle plistlib pprint profile pstats shutil
-    smtplib socket socketserver subprocess trace unittest/case weakref xmlrpc/client
+    smtplib socket socketserver subprocess tarfile trace unittest/case urllib/request weakref
+    xmlrpc/client
 """
 VALID = "copy filecmp queue sched tracemalloc"
 TEST = "cmd csv fileinput json/decoder poplib selectors textwrap timeit"

@@ -60,9 +60,8 @@ def main(settings: Settings) -> dict[str, float]:
     data = make_data(settings)
     batches = run.batches(data.train)
     model = make_model(settings).to(run.device)
-    optimizer = optim.AdamW(
-        model.parameters(), settings.lr, (0.9, 0.99), weight_decay=settings.weight_decay
-    )
+    decay, betas = settings.weight_decay, (0.9, 0.99)
+    optimizer = optim.AdamW(model.parameters(), settings.lr, betas, weight_decay=decay, fused=True)
     schedule = cosine_with_warm_up(run.total_iterations(batches) * settings.batch_windows, 0.05)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
 
