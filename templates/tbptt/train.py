@@ -53,11 +53,11 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
 
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return the bits per byte of the best checkpoint on the test text."""
+    data = make_data(settings)  # First, so that nothing is begun where a file is missing.
     run = start_run(settings)
     settings = run.settings  # One batch of everything with --fast-dev-run.
 
     # --- Parts ----------------------------------------------------------------
-    data = make_data(settings)
     batches = run.batches(data.train)
     model = make_model(settings).to(run.device)
     decay, betas = settings.weight_decay, (0.9, 0.99)

@@ -171,11 +171,12 @@ def test_a_run_does_not_go_on_with_another_text():
     ("text", "complaint"), [("missing.txt", "cannot be read: no such file"), ("short.txt", "5 byt")]
 )
 def test_text_that_cannot_be_used_is_refused(text, complaint):
-    """A file that is not there, or too short, is named before anything is trained."""
+    """A file that is not there, or too short, is named before a run is begun."""
     Path("short.txt").write_text("short")
 
     with pytest.raises(UserError, match=complaint):
         train.main(train.Settings(text=(text,)))
+    assert not Path("runs").exists()
 
 
 # --- Baselines ------------------------------------------------------------
