@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import answers, landing, merge, plans, repository, scratch
+from scaffold import answers, landing, merge, plans, repository, scratch, trees
 from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
@@ -125,15 +125,18 @@ def _compared(project: Path, history: Path | None) -> Iterator[Comparison]:
 def _merge(place: Scratch, plan: Plan) -> Merged:
     old = plans.rendered(plan.old, plan.old_release)
     new = plans.rendered(plan.new, plan.new_release) if plan.new != plan.old else old
-    return merge.merge(place, old, new, plan.message)
+    merged = merge.merge(place, old, new, plan.message)
+    removed = {change.path for change in merged.yours if change.kind == "removed"}
+    if removed >= old.keys() - {RECORD}:
+        raise ScaffoldError(
+            f"no file of {str(plan.project)!r} is in the last commit; commit it first"
+        )
+    return merged
 
 
 def _add_record(place: Scratch, project: Path) -> list[str]:
     """Put the record into the scratch tree, if the user's repository does not have it."""
-    tracked = merge.tracked(place)
-    if not tracked:
-        raise ScaffoldError(f"no file of {str(project)!r} is in the last commit; commit it first")
-    if RECORD in tracked:
+    if RECORD in trees.of_project(place):
         return []
     merge.add_file(place, RECORD, File((project / RECORD).read_bytes()))
     return [RECORD]
