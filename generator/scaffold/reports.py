@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -141,8 +142,7 @@ def _folded(rows: list[Row]) -> Iterator[Row]:
 
 def _notes(plan: Plan, merged: Merged) -> list[str]:
     """Tell what a user would not see in the files."""
-    told = [f"{change.path}: you removed it, the template {_did(change)}; it stays removed"
-            for change in merged.left_out]  # fmt: skip
+    told = [f"{change.path}: {_left_out(change, plan)}" for change in merged.left_out]
     told += [f"{name}: no longer asked, the answer is dropped" for name in plan.dropped]
     told += [
         f"{name}: a new question, answered {value!r}; another answer: "
@@ -150,6 +150,12 @@ def _notes(plan: Plan, merged: Merged) -> list[str]:
         for name, value in plan.defaulted.items()
     ]
     return [f"    {line}" for line in told]
+
+
+def _left_out(change: Change, plan: Plan) -> str:
+    if os.path.lexists(plan.project / change.path):
+        return f"in no commit of yours, so it is as it was; the template {_did(change)}"
+    return f"you removed it, the template {_did(change)}; it stays removed"
 
 
 def _did(change: Change) -> str:
