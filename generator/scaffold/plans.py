@@ -56,9 +56,10 @@ def make(project: Path, to: str | None, settings: Iterable[str], history: Path |
     if old.template not in render.templates(new_release):
         raise ScaffoldError(f"release {version} has no template {old.template!r}")
     known = migrations.migrate(old.answers, old.version, version)
-    replies = _answers(new_release, old.template, known, settings)
+    given = answers.parse(settings, render.questions(new_release))
+    replies = _answers(new_release, old.template, known, given)
     new = Record(old.template, version, replies)
-    defaulted = {name: value for name, value in replies.items() if name not in known}
+    defaulted = {name: value for name, value in replies.items() if name not in known | given}
     dropped = tuple(name for name in known if name not in replies)
     return Plan(project, old, new, old_release, new_release, newest, defaulted, dropped)
 
@@ -100,11 +101,10 @@ def _check(record: Record, release: Release, project: Path) -> None:
 
 
 def _answers(
-    release: Release, template: str, known: Mapping[str, Any], settings: Iterable[str]
+    release: Release, template: str, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return answers to all questions of a release: those given, those known, the defaults."""
     asked = render.questions(release)
-    given = answers.parse(settings, asked)
     replies = {name: known[name] for name in asked if name in known}
     conditional = any("when" in question for question in asked.values())
     if not given and not conditional and replies.keys() == asked.keys():

@@ -133,7 +133,7 @@ def _at_terminal() -> bool:
 
 
 def _answers(
-    release: Release, template: str, given: dict[str, str], folder_name: str, *, ask: bool
+    release: Release, template: str, given: dict[str, str | bool], folder_name: str, *, ask: bool
 ) -> dict[str, Any]:
     """Return answers to all questions, every one of them checked."""
     taken = render.reserved_names(release, template)
