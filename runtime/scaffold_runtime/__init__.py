@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         ImageSet,
         InMemoryDataset,
         Loader,
+        Streams,
         TableSet,
         cache_folder,
         choose_fold,
@@ -114,6 +115,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.settings import parse_settings, plain_settings
     from scaffold_runtime.state import State
+    from scaffold_runtime.tbptt import Tbptt_Events, create_supervised_tbptt_trainer
     from scaffold_runtime.trainers import (
         create_supervised_evaluator,
         create_supervised_trainer,
@@ -190,7 +192,9 @@ __all__ = [
     "Size",
     "State",
     "Stopped",
+    "Streams",
     "TableSet",
+    "Tbptt_Events",
     "TensorboardLogger",
     "TerminateOnNan",
     "TimeLimit",
@@ -210,6 +214,7 @@ __all__ = [
     "cmRecall",
     "cosine_with_warm_up",
     "create_supervised_evaluator",
+    "create_supervised_tbptt_trainer",
     "create_supervised_trainer",
     "derive_seed",
     "find_run",
@@ -263,6 +268,7 @@ _HOMES = (
     "seeding",
     "settings",
     "state",
+    "tbptt",
     "trainers",
     "updates",
 )

@@ -142,8 +142,8 @@ def _dress(axes: Axes, name: str, values: Sequence[float]) -> None:
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if "loss" in name:
-        axes.set_yscale("log")
+    if "loss" in name:  # That of a Wasserstein critic may be negative.
+        axes.set_yscale("log" if min(values, default=0) > 0 else "linear")
     elif values:  # Leave out the first steep part, so that what follows can be seen.
         low, high = values[len(values) // 10], values[-1]
         margin = 0.05 * (high - low) or 0.05

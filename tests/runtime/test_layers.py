@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "scaffold_runtime"
 LAYERS = [
     {"program", "report"},
     {"run"},
-    {"handlers", "metrics", "loggers", "checkpoints", "data", "trainers"},
+    {"handlers", "metrics", "loggers", "checkpoints", "data", "trainers", "tbptt"},
     {"updates"},
     {"engine"},
     {"course"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"ranges", "errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
-BESIDE = {("trainers", "metrics"), ("handlers", "checkpoints")}
+BESIDE = {("trainers", "metrics"), ("tbptt", "trainers"), ("handlers", "checkpoints")}
 OPTIONAL = ["tqdm", "yaml", "tyro", "matplotlib"]
 
 

@@ -152,6 +152,17 @@ def test_curves_have_a_panel_for_each_metric_and_a_line_for_each_split() -> None
     assert drawn == {"train": [[5, 1.0], [15, 0.25]], "valid": [[10, 0.5]]}
 
 
+@pytest.mark.parametrize(("least", "scale"), [(0.1, "log"), (0.0, "linear"), (-0.5, "linear")])
+def test_a_loss_that_is_not_positive_is_drawn_on_a_linear_scale(least: float, scale: str) -> None:
+    """All its values are seen, as of a Wasserstein critic; others have a logarithmic scale."""
+    lines = [{"split": "train", "iteration": 5 * i, "loss": least + i} for i in range(3)]
+
+    (axes,) = plot_curves(lines).axes
+
+    assert axes.get_yscale() == scale
+    assert axes.get_ylim()[0] <= least
+
+
 def test_predictions_are_drawn_against_what_is_true() -> None:
     """Predictions stand over the actual numbers, residuals over the predictions."""
     predicted, actual = torch.tensor([1.0, 2.0]), torch.tensor([1.5, 4.0])

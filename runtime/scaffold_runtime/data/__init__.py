@@ -6,12 +6,14 @@ from scaffold_runtime.data.image_files import read_picture
 from scaffold_runtime.data.image_sets import ImageSet, read_image_set
 from scaffold_runtime.data.loader import Loader
 from scaffold_runtime.data.splits import choose_fold, class_weights, split_samples
+from scaffold_runtime.data.streams import Streams
 from scaffold_runtime.data.tables import TableSet, read_rows, read_table_set
 
 __all__ = [
     "ImageSet",
     "InMemoryDataset",
     "Loader",
+    "Streams",
     "TableSet",
     "cache_folder",
     "choose_fold",
