@@ -149,6 +149,56 @@ def test_fashion_mnist_needs_a_download_or_the_files(
 
 
 @pytest.mark.slow
+def test_the_quickstart_is_what_its_options_say(supervised: Path, python: Python) -> None:
+    """The README's options make the network and optimizer of PyTorch's quickstart, and train it."""
+    readme = (supervised / "README.md").read_text()
+    options = readme.partition("--run quickstart")[2].partition("```")[0].replace("\\\n", " ")
+    (supervised / "small.py").write_text(SMALL_FASHION_MNIST)
+
+    ended = python(supervised, "small.py", *options.split(), "--cache", "downloads")
+
+    assert ended.returncode == 0, ended.stderr
+    layers = re.findall(r"Linear\(in_features=(\d+), out_features=(\d+)", ended.stdout)
+    assert layers == [("784", "512"), ("512", "512"), ("512", "10")]
+    assert "SGD 0.001 0.0 0.0 False" in ended.stdout
+    assert len(re.findall(r"^epoch ", ended.stdout, re.MULTILINE)) == 5
+    assert (supervised / "runs" / "first" / "report.html").exists()
+
+
+# Puts four small files where downloads are kept, with their checksums, and trains on them.
+SMALL_FASHION_MNIST = """
+import gzip, hashlib, struct
+from pathlib import Path
+import numpy as np
+import choices, train
+from scaffold_runtime import launch
+from scaffold_runtime.data.published import SOURCES
+
+folder = Path("downloads/fashion-mnist")
+folder.mkdir(parents=True)
+sums = SOURCES["fashion-mnist"].sha256
+for name in sums:
+    shape = ((600,) if "train" in name else (50,)) + ((28, 28) if "images" in name else ())
+    values = np.random.default_rng(0).integers(0, 10, shape, dtype=np.uint8)
+    header = struct.pack(f">2x2B{len(shape)}I", 8, len(shape), *shape)
+    (folder / name).write_bytes(gzip.compress(header + values.tobytes()))
+    sums[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+make_optimizer = choices.make_optimizer
+
+def show(settings, model):
+    optimizer = make_optimizer(settings, model)
+    group = optimizer.param_groups[0]
+    chosen = [group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")]
+    print(model, type(optimizer).__name__, *chosen)
+    return optimizer
+
+choices.make_optimizer = show
+launch(train.main, train.Settings)
+"""
+
+
+@pytest.mark.slow
 def test_a_folder_of_pictures_is_learned_and_predicted(supervised: Path, python: Python) -> None:
     """Two classes that differ in colour alone are told apart, also by `predict.py`."""
     for color in ("red", "green"):
