@@ -28,8 +28,9 @@ from scaffold_runtime.settings import Amount, Count, Range, Size
 
 @dataclass(frozen=True)
 class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
-    data: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"  # See data.py.
-    data_folder: str = ""  # Of the pictures, or for downloads; empty is data/ beside this file.
+    dataset: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"
+    path: str = ""  # Of image-folder: the folder with a folder of pictures for each class.
+    cache: str | None = None  # The folder for downloads; by default ~/.cache/scaffold.
     image_size: Count = 0  # Pixels of height and width; 0 leaves the images as they are.
     loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"  # See model.py and README.md.
     critic_steps: Size = 1  # Updates of the discriminator in a step.
