@@ -111,7 +111,8 @@ def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: i
         return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
     if settings.schedule == "constant":
         return LambdaLR(optimizer, lambda update: 1.0)
-    updates = math.ceil(iterations / settings.accumulate)
+    in_an_epoch = math.ceil(iterations / settings.max_epochs / settings.accumulate)
+    updates = settings.max_epochs * in_an_epoch  # The last of an epoch may have fewer batches.
     return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
 
 
