@@ -49,7 +49,7 @@ def test_killed_while_git_is_at_work_nothing_is_lost(
     """The same when git itself dies with us, somewhere in the middle of what it does."""
     prepare(story, kind)
     outcomes = list(killed(story, kind, tmp_path, within=True))
-    assert len(outcomes) > 5
+    assert len(outcomes) > 2
     assert outcomes[-1] == "done"
 
 
