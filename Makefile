@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	cd demo && ../$(BIN)/python train.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --durations 10
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --durations 10
 
 crash-test: KILLS ?= 500
 crash-test: $(INSTALLED)
@@ -39,6 +39,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/checkpoint.py
+	$(BIN)/python benchmarks/templates.py
 
 clean:
 	rm -rf .venv .wheels demo

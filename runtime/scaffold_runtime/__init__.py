@@ -88,8 +88,9 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.program import launch
     from scaffold_runtime.ranges import Amount, Count, Share, Size
-    from scaffold_runtime.report import report_classification, write_report
-    from scaffold_runtime.run_folder import Run, find_run, start_run
+    from scaffold_runtime.report import report_classification, report_run, write_report
+    from scaffold_runtime.run import Run, start_run
+    from scaffold_runtime.run_folder import find_run
     from scaffold_runtime.run_settings import RunSettings
     from scaffold_runtime.schedules import cosine_with_warm_up
     from scaffold_runtime.seeding import (
@@ -205,6 +206,7 @@ __all__ = [
     "read_checkpoint",
     "read_json_lines",
     "report_classification",
+    "report_run",
     "restore_best",
     "seed_everything",
     "set_random_state",
@@ -230,6 +232,7 @@ _HOMES = (
     "loggers",
     "ranges",
     "report",
+    "run",
     "run_folder",
     "run_settings",
     "schedules",

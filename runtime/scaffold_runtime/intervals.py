@@ -88,8 +88,10 @@ def parse_duration(text: str | float) -> float:
 def _split(text: str | float, examples: str, plain: str = "it") -> tuple[float, str]:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", ALIASES.get(str(text), str(text)))
     unit = (match[2] or plain) if match else ""
-    if match is None or unit not in UNITS or float(match[1]) == 0:
+    if match is None or unit not in UNITS:
         raise IntervalError(f"{text!r} is no interval; write it like {examples}")
+    if float(match[1]) == 0:
+        raise IntervalError(f"an interval is more than nothing, not {text!r}")
     return float(match[1]), unit
 
 

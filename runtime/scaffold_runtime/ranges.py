@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Annotated
 
+LARGEST = 2**63 - 1  # What fits into a tensor, and into a generator's seed.
+
 
 @dataclasses.dataclass(frozen=True)
 class Range:
@@ -23,11 +25,11 @@ class Range:
         return math.isfinite(value) and self.least <= value <= self.most
 
     def __str__(self) -> str:
-        finite = math.isfinite(self.most)
-        return f"from {self.least} to {self.most}" if finite else f"at least {self.least}"
+        is_bound = self.most < LARGEST
+        return f"from {self.least} to {self.most}" if is_bound else f"at least {self.least}"
 
 
 Size = Annotated[int, Range(1)]
-Count = Annotated[int, Range(0, 2**63 - 1)]
+Count = Annotated[int, Range(0, LARGEST)]
 Amount = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]

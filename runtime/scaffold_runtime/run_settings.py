@@ -9,6 +9,7 @@ from typing import Literal
 from scaffold_runtime.ranges import Count
 
 RUNS = Path("runs")
+Tracker = Literal["csv", "tensorboard", "mlflow", "wandb"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class RunSettings:
     save_in_background: bool = False  # Write checkpoints beside the training, from a copy.
     on_save_error: Literal["continue", "stop"] = "continue"  # When the disk is full, for example.
     max_time: str | None = None  # Save and stop after this time: 30min, 11.5h.
+    log_to: tuple[Tracker, ...] = ()  # Where metrics go as well as to metrics.jsonl.
+    limit_train_batches: Count = 0  # Batches in an epoch; 0 takes all.
+    limit_valid_batches: Count = 0  # Batches in a validation or test; 0 takes all.
+    overfit_batches: Count = 0  # Train on the first so many batches alone, over and over.
+    deterministic: bool = False  # Only algorithms that repeat exactly, also on a GPU; slower.
 
 
 # What a run is asked to do, one at a time.

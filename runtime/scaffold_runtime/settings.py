@@ -139,7 +139,8 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {_first_line(error)}") from None
+        reason = getattr(error, "strerror", None) or _first_line(error)
+        raise UserError(f"{file} cannot be read: {reason.lower()}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{file} is not YAML: {_first_line(error)}") from None
     if not isinstance(content, dict | None):
@@ -222,6 +223,8 @@ def _condense(box: str) -> str:
     """Take the first paragraph out of the box that tyro draws around its message."""
     lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
     paragraph = re.split(r"─{3,}", " ".join(lines))[0].strip()
+    if left := re.fullmatch(r"Unrecognized options: (.+)", paragraph):
+        return f"{left[1]!r} belongs to no option; write --name value"
     return paragraph or " ".join(box.split())
 
 

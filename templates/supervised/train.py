@@ -21,11 +21,18 @@ from torch import optim
 
 from data import CLASS_NAMES, make_data
 from model import make_model
-from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, restore_best
+from scaffold_runtime import (
+    BestCheckpoint,
+    Engine,
+    Events,
+    RunSettings,
+    launch,
+    restore_best,
+    start_run,
+)
 from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
 from scaffold_runtime.report import report_classification
-from scaffold_runtime.run_folder import start_run
 from scaffold_runtime.schedules import cosine_with_warm_up
 from scaffold_runtime.settings import Amount, Count, Share, Size
 from scaffold_runtime.trainers import create_supervised_evaluator, to_device
@@ -49,12 +56,14 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return what the best checkpoint reaches on the test data."""
     run = start_run(settings)
+    settings = run.settings  # One batch of everything with --fast-dev-run.
 
     # --- Parts ----------------------------------------------------------------
     data = make_data(settings)
+    batches = run.batches(data.train)
     model = make_model(settings).to(run.device)
     optimizer = optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    schedule = cosine_with_warm_up(settings.max_epochs * len(data.train), warm_up=0.1)
+    schedule = cosine_with_warm_up(run.total_iterations(batches), warm_up=0.1)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
 
     # --- One step: forward, loss, backward, update ----------------------------
@@ -75,21 +84,20 @@ def main(settings: Settings) -> dict[str, float]:
     Accuracy().attach(trainer, "accuracy")
     metrics = {"loss": Loss(F.cross_entropy), "accuracy": Accuracy()}
     evaluator = create_supervised_evaluator(model, metrics, run.device)
-    epochs = run.limit or settings.max_epochs
 
     best = BestCheckpoint(
         run.checkpoints, {"model": model}, trainer, "accuracy", on_error=settings.on_save_error
     )
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics["accuracy"], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
-    parts |= {"logger": run.logger, "best": best, "stopping": stopping}
+    parts |= {"best": best, "stopping": stopping}
 
-    run.follow(trainer, settings, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
-    checkpoint = run.save(trainer, parts, settings)  # As save_every says, and on signals.
+    run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
+    checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, epochs)))
+    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
     def validate():
-        metrics = evaluator.run(data.valid, epoch_length=run.limit).metrics
+        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics["accuracy"])
         stopping(evaluator)
@@ -100,13 +108,13 @@ def main(settings: Settings) -> dict[str, float]:
     if settings.resume:
         run.resume(checkpoint)
     if not settings.evaluate:
-        trainer.run(data.train, max_epochs=epochs, epoch_length=run.limit)
+        trainer.run(batches, settings.max_epochs, epoch_length=run.train_length)
     path = restore_best(run.checkpoints, {"model": model})
     split = settings.evaluate or "test"
-    reached = evaluator.run(getattr(data, split), epoch_length=run.limit).metrics
+    reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
     run.say(f"{split} accuracy {reached['accuracy']:.2%} with the best checkpoint, {path}")
     if not settings.evaluate:
-        report_classification(run, settings, model, data.test, CLASS_NAMES, reached)
+        report_classification(run, model, data.test, CLASS_NAMES, reached)
     return reached
 
 

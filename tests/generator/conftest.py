@@ -37,6 +37,9 @@ SMALL = {
 }
 
 
+REAL = ("copier.yml", "base/.gitignore", "base/pyproject.toml.jinja")
+
+
 class Command(Protocol):
     """Run `scaffold` with arguments in a folder of this test's own, without a terminal."""
 
@@ -47,10 +50,9 @@ class Command(Protocol):
 
 @pytest.fixture(scope="session")
 def small_files(repository: Path) -> Mapping[str, File]:
-    """The checkout's questions and base, and a template that is only for tests."""
+    """The checkout's questions and the heart of its base, and a template only for tests."""
     real = releases.working_tree(repository)
-    ours = {path: file for path, file in real.items() if path.startswith("templates/base/")}
-    ours["templates/copier.yml"] = real["templates/copier.yml"]
+    ours = {f"templates/{path}": real[f"templates/{path}"] for path in REAL}
     small = {path: File(text.encode(), path.endswith("tool.sh")) for path, text in SMALL.items()}
     return ours | small
 

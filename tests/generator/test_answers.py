@@ -170,7 +170,8 @@ def assert_says(files: Mapping[str, bytes], given: Mapping[str, str]) -> None:
     name, description, author = given["project_name"], given["description"], given["author"]
 
     assert_metadata(tomllib.loads(text["pyproject.toml"]), given)
-    assert yaml.safe_load(text[".scaffold.yml"])["answers"] == given
+    chosen = yaml.safe_load(text[".scaffold.yml"])["answers"]
+    assert chosen == {**given, "ci": True, "docker": False}
     assert yaml.safe_load(text["settings.yaml"]) == {"name": name, "about": [description, author]}
     assert ast.unparse(ast.parse(text["facts.py"])) == f"FACTS = [{description!r}, {author!r}]"
     said = subprocess.run(["bash"], input=files["say.sh"], capture_output=True, check=True)
@@ -192,5 +193,5 @@ def assert_metadata(pyproject: dict[str, Any], given: Mapping[str, str]) -> None
         "dependencies",
         "optional-dependencies",
     }
-    assert len(metadata["dependencies"]) == 6
+    assert len(metadata["dependencies"]) == 7
     assert pyproject.keys() == {"build-system", "project", "tool"}

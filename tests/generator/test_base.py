@@ -46,7 +46,7 @@ def test_two_installed_projects_share_an_environment(
     assert done.stdout.splitlines() == ["[]", "['first', 'second']", "False"]
 
 
-def test_a_project_depends_on_six_packages_with_lower_bounds(
+def test_a_project_depends_on_seven_packages_with_lower_bounds(
     new_small: Any, tmp_path: Path
 ) -> None:
     """What a project needs is public, and old versions that lack something are kept out."""
@@ -54,7 +54,7 @@ def test_a_project_depends_on_six_packages_with_lower_bounds(
         "project"
     ]
     names = [requirement.partition(">=")[0] for requirement in metadata["dependencies"]]
-    assert sorted(names) == ["matplotlib", "numpy", "pyyaml", "torch", "tqdm", "tyro"]
+    assert sorted(names) == ["matplotlib", "numpy", "pillow", "pyyaml", "torch", "tqdm", "tyro"]
     assert all(">=" in requirement for requirement in metadata["dependencies"])
     extras = {"test", "tensorboard", "mlflow", "wandb"}
     assert metadata["optional-dependencies"].keys() == extras

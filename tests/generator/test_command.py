@@ -146,6 +146,10 @@ def test_on_a_terminal_the_open_questions_are_asked(small: Path, tmp_path: Path)
         screen.send("\x15digits\r")
         screen.expect("What it is for")
         screen.send("\x15{{ 6 * 7 }} \u00e9\r")
+        screen.expect("GitHub Actions")
+        screen.send("n")
+        screen.expect("Dockerfile")
+        screen.send("\r")
         screen.expect("python train.py")
         screen.expect(pexpect.EOF)
     made = (tmp_path / "my-supervised" / "README.md").read_text()
@@ -159,7 +163,7 @@ def test_on_a_terminal_an_unusable_folder_name_offers_a_usable_one(
     """For a folder that no project can be called like, the prompt proposes another name."""
     with terminal(small, tmp_path, "My Project") as screen:
         screen.expect("my-project")
-        for _ in range(3):
+        for _ in range(5):
             screen.send("\r")
         screen.expect(pexpect.EOF)
     assert 'name = "my-project"' in (tmp_path / "My Project" / "pyproject.toml").read_text()

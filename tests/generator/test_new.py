@@ -54,7 +54,13 @@ def test_a_project_holds_the_template_the_base_and_the_runtime(make: Any) -> Non
     assert answers.read(folder) == answers.Record(
         "supervised",
         "0.3.0",
-        {"project_name": "fresh", "description": "A training project in PyTorch", "author": ""},
+        {
+            "project_name": "fresh",
+            "description": "A training project in PyTorch",
+            "author": "",
+            "ci": True,
+            "docker": False,
+        },
     )
 
 

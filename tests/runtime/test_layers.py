@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "scaffold_runtime"
 # From above to below: a module imports only what stands in a lower row.
 LAYERS = [
     {"program", "report"},
-    {"run_folder"},
+    {"run"},
     {"handlers", "metrics", "loggers", "checkpoints", "data", "trainers"},
     {"updates"},
     {"engine"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"figures", "settings", "device", "schedules"},
+    {"figures", "settings", "run_folder", "device", "schedules"},
     {"run_settings", "lock"},
     {"ranges", "errors", "files", "seeding"},
 ]

@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from scaffold_runtime import Run, State, report_classification, write_report
+from scaffold_runtime import Run, RunSettings, State, report_classification, write_report
 from scaffold_runtime.figures import plot_confusion_matrix, plot_curves, plot_images
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(RunSettings):
     run: str = "mine"
     resume: bool = True
     seed: int = 3
@@ -165,7 +165,7 @@ class Page(HTMLParser):
 
 def report(folder: Path, wrong: int) -> tuple[Run, Page]:
     """Write the report of a model that says the brightest pixel, wrongly for some images."""
-    run = Run("mine", folder, torch.device("cpu"))
+    run = Run(Settings(), folder, torch.device("cpu"))
     for iteration in (1, 2):
         run.logger.log("train", State(iteration=iteration), {"loss": 1 / iteration})
     images = torch.eye(4).reshape(4, 1, 2, 2)
@@ -173,5 +173,5 @@ def report(folder: Path, wrong: int) -> tuple[Run, Page]:
     labels[:wrong] = labels[:wrong].flip(0)
     data: list[tuple[Tensor, Tensor]] = [(images[:3], labels[:3]), (images[3:], labels[3:])]
     classes: list[Any] = ["zero", "one", "two", "three"]
-    path = report_classification(run, Settings(), nn.Flatten(), data, classes, {"accuracy": 0.5})
+    path = report_classification(run, nn.Flatten(), data, classes, {"accuracy": 0.5})
     return run, Page(path)

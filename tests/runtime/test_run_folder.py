@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -20,6 +21,7 @@ from scaffold_runtime import (
     Checkpoint,
     Engine,
     Events,
+    Loader,
     Run,
     RunSettings,
     State,
@@ -61,7 +63,7 @@ def test_a_run_begins_with_a_seed_and_a_folder(capsys: pytest.CaptureFixture[str
 
     assert drawn == (random.random(), torch.rand(()).item())
     assert (run.name, run.folder, run.device) == ("mine", Path("runs/mine"), torch.device("cpu"))
-    assert run.limit is None
+    assert (run.train_length, run.valid_length) == (None, None)
     assert (run.folder / "log.txt").read_text() == capsys.readouterr().out
     assert f"(torch {torch.__version__}, cpu)" in run.header
 
@@ -69,7 +71,7 @@ def test_a_run_begins_with_a_seed_and_a_folder(capsys: pytest.CaptureFixture[str
 def test_the_settings_are_written_when_training_starts() -> None:
     """A run that fails before, or is refused, keeps those it had."""
     run, engine = start_run(Settings(seed=5)), Engine(lambda engine, batch: None)
-    run.follow(engine, Settings(seed=5), [])
+    run.follow(engine, [])
     assert not (run.folder / "config.yaml").exists()
     engine.run([0])
 
@@ -83,7 +85,7 @@ def test_metrics_are_logged_as_often_as_the_settings_say() -> None:
     """Every second iteration of five, under the split "train"."""
     run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
     engine.state.metrics["loss"] = 0.5
-    run.follow(engine, Settings(), ["loss"])
+    run.follow(engine, ["loss"])
     engine.run(range(5))
 
     assert read_json_lines(run.logger.path) == [
@@ -155,8 +157,8 @@ def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
     epochs = []
     for _ in range(2):
         run, engine = start_run(Settings(resume=bool(epochs))), Engine(lambda engine, batch: None)
-        checkpoint = run.save(engine, {"trainer": engine}, Settings())
-        run.follow(engine, Settings(), [])
+        checkpoint = run.save(engine, {"trainer": engine})
+        run.follow(engine, [])
         if not epochs:
             run = start_run(Settings(resume=True))
             run.resume(checkpoint)
@@ -284,10 +286,10 @@ def test_a_run_is_found_by_its_name() -> None:
 def test_a_fast_dev_run_writes_nothing_here(working_directory: Path) -> None:
     """It is limited to one batch, and its folder lies elsewhere."""
     run = start_run(Settings(fast_dev_run=True))
-    run.follow(Engine(lambda engine, batch: None), Settings(), [])
+    run.follow(Engine(lambda engine, batch: None), [])
     Checkpoint(run.checkpoints, {}).save()
 
-    assert run.limit == 1
+    assert (run.train_length, run.valid_length) == (1, 1)
     assert list(working_directory.iterdir()) == []
     assert working_directory not in run.folder.resolve().parents
 
@@ -327,7 +329,7 @@ def test_a_device_that_is_not_there_is_refused(name: str, working_directory: Pat
 def finished_run() -> Run:
     """Make a run with settings, metrics and a checkpoint."""
     run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
-    run.follow(engine, Settings(), [])
+    run.follow(engine, [])
     engine.run(range(4))
     Checkpoint(run.checkpoints, {"trainer": engine}).save()
     return run
@@ -367,9 +369,9 @@ def test_a_second_process_is_refused(working_directory: Path) -> None:
 
 def test_a_run_is_saved_as_often_as_the_settings_say_and_at_its_end() -> None:
     """Every third iteration of five is the third; the end is saved, too."""
-    run, engine = start_run(Settings()), Engine(lambda engine, batch: None)
+    run, engine = start_run(Settings(save_every="3")), Engine(lambda engine, batch: None)
     saved = []
-    run.save(engine, {"trainer": engine}, Settings(save_every="3"))
+    run.save(engine, {"trainer": engine})
 
     @engine.on(Events.ITERATION_COMPLETED)
     def look() -> None:
@@ -411,3 +413,107 @@ def test_killed_while_overwriting_a_run_can_be_overwritten_again(
 def interrupt(*_: object, **__: object) -> None:
     """Do as a kill does."""
     raise KeyboardInterrupt
+
+
+# --- Less, the same, elsewhere --------------------------------------------
+
+
+@dataclass(frozen=True)
+class LongSettings(Settings):
+    max_epochs: int = 5
+
+
+def test_a_limit_shortens_epochs_and_validations() -> None:
+    """Zero is all; another number is what `Engine.run` and schedules get."""
+    run = start_run(LongSettings(limit_train_batches=3, limit_valid_batches=2))
+    assert (run.train_length, run.valid_length, run.total_iterations(range(10))) == (3, 2, 15)
+
+    run = start_run(LongSettings(run="all"))
+    assert (run.train_length, run.valid_length, run.total_iterations(range(10))) == (None, None, 50)
+
+
+def test_overfitting_trains_on_the_first_batches_alone() -> None:
+    """What is shuffled or augmented anew each epoch stays as it was drawn at first."""
+    run, seen = start_run(LongSettings(overfit_batches=2)), []
+    engine = Engine(lambda engine, batch: seen.append(batch))
+    loader = Loader(torch.arange(100), batch_size=1, shuffle=True)
+
+    batches = run.batches(loader)
+    engine.run(batches, max_epochs=3)
+
+    assert run.total_iterations(batches) == 10
+    assert len(seen) == 6
+    assert seen[:2] == seen[2:4] == seen[4:]
+
+
+def test_deterministic_asks_torch_for_algorithms_that_repeat() -> None:
+    """Those that do not are refused by torch from then on."""
+    try:
+        start_run(Settings(deterministic=True))
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+        del os.environ["CUBLAS_WORKSPACE_CONFIG"]
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # Within MLflow.
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("csv", "runs/mine/metrics.csv"),
+        ("tensorboard", "runs/mine/tensorboard/events*"),
+        ("mlflow", "runs/mlflow.db"),
+        ("wandb", "runs/mine/wandb/offline-run-*/*.wandb"),
+    ],
+)
+def test_metrics_go_where_the_settings_say_as_well(
+    name: Any, written: str, working_directory: Path
+) -> None:
+    """Beside metrics.jsonl, to one or several others; each finishes when the training ends."""
+    run, engine = start_run(Settings(log_to=(name,))), Engine(lambda engine, batch: None)
+    engine.state.metrics["loss"] = 0.5
+    run.follow(engine, ["loss"])
+    engine.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda: run.log_epoch(engine.state, valid={"accuracy": 0.25})
+    )
+    engine.run(range(4))
+
+    assert len(read_json_lines(run.logger.path)) == 3
+    assert list(working_directory.glob(written))
+
+
+def test_a_table_of_metrics_goes_on_with_the_run() -> None:
+    """Rows that came after the checkpoint are cut off, and written again when the run goes on."""
+    for resume in (False, True):
+        run = start_run(Settings(log_to=("csv",), save_every="2", resume=resume))
+        engine = Engine(lambda engine, batch: None)
+        engine.state.metrics["loss"] = 0.5
+        run.follow(engine, ["loss"])
+        checkpoint = run.save(engine, {"trainer": engine})
+        if resume:
+            run.resume(checkpoint)
+        else:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(once=5), fail)
+        with contextlib.suppress(ZeroDivisionError):
+            engine.run(range(8))
+
+    rows = (run.folder / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[2] for row in rows] == ["iteration", "2", "4", "6", "8"]
+
+
+def fail() -> None:
+    """Fail as a step might."""
+    raise ZeroDivisionError
+
+
+def test_a_run_that_is_over_says_so_when_it_is_resumed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With more epochs it goes on instead."""
+    for max_epochs, done in [(2, False), (2, True), (3, False)]:
+        settings = LongSettings(max_epochs=max_epochs, resume=Path("runs/mine").exists())
+        run, engine = start_run(settings), Engine(lambda engine, batch: None)
+        checkpoint = run.save(engine, {"trainer": engine})
+        run.follow(engine, [])
+        if settings.resume:
+            run.resume(checkpoint)
+        assert ("all 2 epochs are done" in capsys.readouterr().out) == done
+        engine.run([0], max_epochs)

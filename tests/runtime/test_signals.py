@@ -29,8 +29,8 @@ class Settings(RunSettings):
 def main(settings):
     run = start_run(settings)
     trainer = Engine(lambda engine, batch: time.sleep(0.02))
-    checkpoint = run.save(trainer, {"trainer": trainer}, settings)
-    run.follow(trainer, settings, [])
+    checkpoint = run.save(trainer, {"trainer": trainer})
+    run.follow(trainer, [])
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def show():

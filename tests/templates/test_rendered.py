@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from conftest import NewProject
 from sklearn.datasets import load_digits
 from templates.conftest import Python
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.parent.name for path in REPOSITORY.glob("templates/*/template.yml"))
+CHOICES = {"ci": ("yes", "no"), "docker": ("no", "yes")}  # The defaults first.
 
 
 @pytest.fixture(scope="module", params=TEMPLATES)
@@ -24,8 +27,55 @@ def project(
     new_project: NewProject,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A project of each template."""
+    """A project of each template, with the default answers."""
     return new_project(request.param, tmp_path_factory.mktemp("rendered") / f"my-{request.param}")
+
+
+@pytest.mark.parametrize("answers", list(itertools.product(*CHOICES.values()))[1:])
+def test_an_answer_adds_or_leaves_out_its_files_alone(
+    project: Path, new_project: NewProject, tmp_path: Path, answers: tuple[str, ...]
+) -> None:
+    """With every combination of answers, all other files are those of the default answers."""
+    chosen = dict(zip(CHOICES, answers, strict=True))
+    other = new_project(project.name.removeprefix("my-"), tmp_path / project.name, **chosen)
+    expected = {path.relative_to(project): path.read_bytes() for path in files(project)}
+    found = {path.relative_to(other): path.read_bytes() for path in files(other)}
+    workflow = {Path(".github/workflows/tests.yml")}
+    container = {Path("Dockerfile"), Path(".dockerignore")}
+
+    assert expected.keys() - found.keys() == (workflow if chosen["ci"] == "no" else set())
+    assert found.keys() - expected.keys() == (container if chosen["docker"] == "yes" else set())
+    for path in (expected.keys() & found.keys()) - {Path(".scaffold.yml")}:
+        assert found[path] == expected[path], path
+
+
+@pytest.mark.slow
+def test_a_fast_dev_run_goes_through_everything(project: Path, python: Python) -> None:
+    """One batch of everything works as rendered, and leaves nothing."""
+    before = set(files(project))
+    ended = python(project, "train.py", "--fast-dev-run")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert set(files(project)) == before
+
+
+def test_the_workflow_is_one(project: Path) -> None:
+    """It is YAML that GitHub reads: on push, steps that check out, install and test."""
+    workflow = yaml.safe_load((project / ".github/workflows/tests.yml").read_text())
+    commands = [step.get("run", step.get("uses")) for step in workflow["jobs"]["tests"]["steps"]]
+
+    assert {"push", "pull_request"} <= workflow[True].keys()  # YAML 1.1 reads `on` as true.
+    assert "actions/checkout@v4" in commands
+    assert commands[-1] == "python -m pytest"
+
+
+def test_a_readme_names_files_that_are_there(project: Path) -> None:
+    """Every file that README.md, RUNS.md and AGENTS.md name lies in the project, or in a run."""
+    for page in ("README.md", "RUNS.md", "AGENTS.md"):
+        text = (project / page).read_text(encoding="utf-8")
+        named = set(re.findall(r"(?<![\w/.])((?:[\w-]+/)*[\w-]+\.(?:py|md|toml))(?![\w/])", text))
+        for name in named:
+            assert (project / name).exists() or list(project.glob(f"*/{name}")), (page, name)
 
 
 @pytest.mark.parametrize("check", [["format", "--check"], ["check"]])
@@ -42,7 +92,7 @@ def test_no_jinja_is_left(project: Path) -> None:
     """No file of a project has a template's suffix or braces in it."""
     for path in files(project):
         assert path.suffix != ".jinja"
-        if path.suffix in (".md", ".toml", ".yml") or path.name == ".gitignore":
+        if path.suffix in (".md", ".toml") or path.name == ".gitignore":
             assert not re.search(r"\{\{|\{%", path.read_text(encoding="utf-8")), path
 
 
@@ -66,7 +116,7 @@ def test_train_py_is_short(project: Path) -> None:
 def test_a_project_imports_only_what_it_declares(project: Path) -> None:
     """Everything its files import at their top comes with Python, torch or itself."""
     own = {path.stem for path in project.glob("*.py")} | {"scaffold_runtime"}
-    declared = {"torch", "numpy", "tyro"}
+    declared = {"torch", "numpy", "tyro", "matplotlib", "PIL"}
 
     for path in project.glob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -84,11 +134,12 @@ def test_a_projects_own_tests_pass(project: Path, python: Python) -> None:
     assert ended.returncode == 0, ended.stdout
 
 
-def test_the_digits_are_the_real_ones() -> None:
+@pytest.mark.parametrize("file", sorted(REPOSITORY.glob("templates/*/data/digits.npz")), ids=str)
+def test_the_digits_are_the_real_ones(file: Path) -> None:
     """The data set that projects carry equals scikit-learn's copy of it."""
     theirs = load_digits()
 
-    with np.load(REPOSITORY / "templates" / "supervised" / "data" / "digits.npz") as ours:
+    with np.load(file) as ours:
         assert np.array_equal(ours["images"], theirs.images)
         assert np.array_equal(ours["labels"], theirs.target)
 
