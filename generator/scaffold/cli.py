@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -37,6 +39,9 @@ def main() -> NoReturn:
         status = _usage_error(error)
     except ScaffoldError as error:
         status = _fail(str(error))
+    except BrokenPipeError:  # Whoever read us, as `head` does, has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
     except OSError as error:
         status = _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except KeyboardInterrupt:
@@ -77,6 +82,9 @@ def new(
     defaults: Annotated[
         bool, typer.Option("--defaults", help="Ask nothing: take the defaults.")
     ] = False,
+    release: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Take an earlier release.")
+    ] = None,
     no_git: Annotated[
         bool, typer.Option("--no-git", help="Make no git repository of the folder.")
     ] = False,
@@ -84,8 +92,63 @@ def new(
     """Make a project from a template."""
     from scaffold import project
 
-    made = project.create(path, template, set or (), defaults=defaults, repository=not no_git)
+    made = project.create(
+        path,
+        template,
+        set or (),
+        defaults=defaults,
+        repository=not no_git,
+        version=release,
+    )
     print(project.created(made))
+
+
+@app.command()
+def status(
+    json: Annotated[bool, typer.Option("--json", help="Write it for programs.")] = False,
+) -> int:
+    """Show what you and the template changed, and what would conflict; 1 if behind."""
+    from scaffold import reports, updates
+
+    comparison = updates.compare(Path.cwd())
+    print(reports.status_as_json(comparison) if json else reports.status(comparison))
+    return int(reports.is_behind(comparison.plan))
+
+
+@app.command()
+def diff(
+    stat: Annotated[bool, typer.Option("--stat", help="Show only how much, file by file.")] = False,
+) -> None:
+    """Show what an update would change, as a patch; nothing is written."""
+    from scaffold import updates
+
+    patch = updates.patch(Path.cwd(), stat=stat)
+    sys.stdout.buffer.write(patch.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
+
+
+@app.command()
+def update(
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Take this release, not the newest.")
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Change an answer; may be given repeatedly."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    no_commit: Annotated[
+        bool, typer.Option("--no-commit", help="Leave the commit to you.")
+    ] = False,
+) -> int:
+    """Bring a newer release or other answers into the project; 1 if there are conflicts."""
+    from scaffold import reports, updates
+
+    done = updates.update(Path.cwd(), to, set or (), dry_run=dry_run, commit=not no_commit)
+    print(reports.updated(done, dry_run=dry_run, commit=not no_commit))
+    return int(done is not None and bool(done.merged.conflicts))
 
 
 @app.command("list")

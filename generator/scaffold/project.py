@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scaffold import answers, git, place, quote, releases, render
+from scaffold import answers, git, place, quote, releases, render, sources
 from scaffold.errors import ScaffoldError
 from scaffold.releases import Release
 
@@ -33,10 +33,11 @@ def create(
     *,
     defaults: bool = False,
     repository: bool = True,
+    version: str | None = None,
     history: Path | None = None,
 ) -> Created:
     """
-    Make a project of the newest release: whole, or not at all.
+    Make a project: whole, or not at all.
 
     Args:
         path: The folder to make, by default `my-TEMPLATE`; it must be missing or
@@ -45,12 +46,14 @@ def create(
         settings: Answers as `NAME=VALUE`.
         defaults: Ask nothing; without a terminal nothing is asked either.
         repository: Make the folder a git repository with one commit.
+        version: Of the release; by default the newest.
         history: Where the releases lie; by default those of this installation.
 
     Raises:
         ScaffoldError: Anything is not usable; nothing was written.
     """
-    release = _newest(history)
+    source = sources.of(history=history)
+    release = source.read(version) if version else source.newest()
     about = render.template(release, template)
     given = answers.parse(settings, render.questions(release))
     target = place.find(f"my-{about.name}" if path is None else path)
@@ -122,7 +125,7 @@ def _shown(folder: Path) -> str:
 
 
 def _newest(history: Path | None) -> Release:
-    return releases.newest(history or releases.history_folder())
+    return sources.of(history=history).newest()
 
 
 def _at_terminal() -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import landing, merge, plans, repository, scratch
+from scaffold import answers, landing, merge, plans, repository, scratch
 from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
 from scaffold.plans import Plan
 from scaffold.releases import File
+from scaffold.repository import Repository
 from scaffold.scratch import Scratch
 
 
@@ -82,7 +84,7 @@ def update(
     Raises:
         ScaffoldError: It cannot be updated; nothing was written.
     """
-    around = repository.around(project)
+    around = _repository(project)
     with landing.workshop(around) as folder:
         repository.refuse_if_at_work(around)
         repository.refuse_if_changed(around)
@@ -100,9 +102,15 @@ def update(
         return Updated(plan, merged, made)
 
 
+def _repository(project: Path) -> Repository:
+    if not os.path.lexists(project / RECORD):
+        answers.read(project)  # Says so.
+    return repository.around(project)
+
+
 @contextmanager
 def _compared(project: Path, history: Path | None) -> Iterator[Comparison]:
-    around = repository.around(project)
+    around = _repository(project)
     landing.refuse_if_unfinished(around)
     repository.refuse_if_at_work(around)
     plan = plans.make(project, None, (), history)
