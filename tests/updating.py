@@ -113,7 +113,7 @@ class Story:
                 folders.remove(".git")
             for name in names + [name for name in folders if Path(at, name).is_symlink()]:
                 path = Path(at, name)
-                content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+                content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
                 mode = os.lstat(path).st_mode & 0o170100
                 found[path.relative_to(self.top).as_posix()] = (mode, content)
         return found

@@ -29,6 +29,13 @@ def is_there() -> bool:
     return shutil.which("git") is not None
 
 
+@functools.lru_cache(maxsize=1)
+def version() -> tuple[int, int]:
+    """Return which git is installed, as in (2, 39)."""
+    numbers = run("version", folder=Path.cwd()).split()[2].split(".")
+    return int(numbers[0]), int(numbers[1])
+
+
 def repository_around(folder: Path) -> Path | None:
     """Return the nearest folder, from this one upwards, that is a repository's top."""
     return next((up for up in (folder, *folder.parents) if os.path.lexists(up / ".git")), None)

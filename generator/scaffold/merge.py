@@ -85,6 +85,7 @@ def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
         gone |= {change.to for change in left_out}
         new_tree = trees.write(scratch, trees.without(news, gone))
 
+    trees.lay_out_attributes(scratch, scratch.tree)  # They may say how to merge.
     parent = scratch.commit(old_tree, scratch.repository.head, "The project as it was made")
     picked = scratch.commit(new_tree, parent, message)
     _pick(scratch, picked)
@@ -111,11 +112,6 @@ def take_working_tree(scratch: Scratch) -> None:
     scratch.run("read-tree", run("write-tree").strip())
 
 
-def tracked(scratch: Scratch) -> set[str]:
-    """Name the project's files in a scratch tree's index."""
-    return set(trees.of_project(scratch))
-
-
 def add_file(scratch: Scratch, path: str, file: File) -> None:
     """Put a file that the repository does not track into a scratch tree's index."""
     stored = trees.store(scratch, {path: file}, "added")[path]
@@ -124,7 +120,9 @@ def add_file(scratch: Scratch, path: str, file: File) -> None:
 
 
 def _pick(scratch: Scratch, commit: str) -> None:
-    done = scratch.attempt("cherry-pick", "--no-commit", commit)
+    # Named, for a user may have chosen another in `pull.twohead`.
+    strategy = "ort" if git.version() >= (2, 34) else "recursive"
+    done = scratch.attempt("cherry-pick", "--no-commit", f"--strategy={strategy}", commit)
     if done.returncode == 0 or (done.returncode == 1 and scratch.run("ls-files", "--unmerged")):
         return
     raise git.failure(done, "cherry-pick", scratch.repository.project)
@@ -137,7 +135,9 @@ def _result(
     changes: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]],
 ) -> Merged:
     after = trees.of_project(scratch)
-    written = _files(scratch.tree / scratch.repository.prefix)
+    same = {path for path, entry in before.items() if after.get(path) == (entry,)}
+    files = _files(scratch.tree / scratch.repository.prefix)
+    written = tuple(path for path in files if path not in same)
     there = {path for path, e in after.items() if {"0", "2"} & {entry.stage for entry in e}}
     removed = tuple(sorted(before.keys() - there - set(written)))
     conflicts = {

@@ -105,14 +105,12 @@ def _answers(
     """Return answers to all questions of a release: those given, those known, the defaults."""
     asked = render.questions(release)
     given = answers.parse(settings, asked)
-    answers.check(given, render.reserved_names(release, template))
     replies = {name: known[name] for name in asked if name in known}
-    if (
-        not given
-        and replies.keys() == asked.keys()
-        and not any("when" in a for a in asked.values())
-    ):
-        return replies
+    conditional = any("when" in question for question in asked.values())
+    if not given and not conditional and replies.keys() == asked.keys():
+        return replies  # Nothing is open, and asking takes a while.
+    if given:
+        answers.check(given, render.reserved_names(release, template))
     replies = render.ask(release, template, {**replies, **given}, replies.get("project_name", ""))
     if unknown := given.keys() - replies.keys():
         raise ScaffoldError(f"template {template!r} has no question {min(unknown)!r}")

@@ -22,7 +22,6 @@ _SAME_FOR_ALL = (
     "merge.directoryRenames=conflict",
     "merge.renameLimit=7000",
     "diff.renameLimit=7000",
-    "pull.twohead=ort",  # Where git has it; before 2.34 it is not the default.
     "rerere.enabled=false",
     "core.sparseCheckout=false",
     "core.splitIndex=false",

@@ -72,13 +72,18 @@ def store(scratch: Scratch, files: Files, name: str) -> dict[str, Entry]:
         written.write_bytes(file.content)
     plain = [path for path in files if PurePosixPath(path).name == _ATTRIBUTES]
     objects = _objects(scratch, folder, plain, "--no-filters")
+    lay_out_attributes(scratch, folder)
+    objects |= _objects(scratch, folder, [path for path in files if path not in plain])
+    modes = {path: "100755" if file.executable else "100644" for path, file in files.items()}
+    return {path: Entry(modes[path], object) for path, object in objects.items()}
+
+
+def lay_out_attributes(scratch: Scratch, folder: Path) -> None:
+    """Write the files that hold attributes, as a scratch tree's index has them, into a folder."""
     attributes = [path for path in listed(scratch) if PurePosixPath(path).name == _ATTRIBUTES]
     if attributes:
         given = "".join(f"{path}\0" for path in attributes)
         scratch.run("checkout-index", "--force", "-z", "--stdin", tree=folder, given=given)
-    objects |= _objects(scratch, folder, [path for path in files if path not in plain])
-    modes = {path: "100755" if file.executable else "100644" for path, file in files.items()}
-    return {path: Entry(modes[path], object) for path, object in objects.items()}
 
 
 def write(scratch: Scratch, files: Mapping[str, Entry]) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import answers, landing, merge, plans, repository, scratch
+from scaffold import answers, landing, merge, plans, repository, scratch, trees
 from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
@@ -94,7 +94,7 @@ def update(
         place = scratch.make(folder / "scratch", around, own_objects=dry_run)
         merge.take_last_commit(place)
         untracked = _add_record(place, project)
-        merged = _merge(place, plan)
+        merged = _merge(place, plan, untracked)
         _refuse_if_unsafe(merged, untracked, commit)
         if dry_run:
             return Updated(plan, merged, "")
@@ -117,23 +117,25 @@ def _compared(project: Path, history: Path | None) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
         place = scratch.make(Path(folder, "scratch"), around, own_objects=True)
         merge.take_working_tree(place)
-        _add_record(place, project)
-        merged = _merge(place, plan)
+        merged = _merge(place, plan, _add_record(place, project))
         yield Comparison(plan, merged, landing.in_the_way(merged))
 
 
-def _merge(place: Scratch, plan: Plan) -> Merged:
+def _merge(place: Scratch, plan: Plan, untracked: list[str]) -> Merged:
     old = plans.rendered(plan.old, plan.old_release)
     new = plans.rendered(plan.new, plan.new_release) if plan.new != plan.old else old
-    return merge.merge(place, old, new, plan.message)
+    merged = merge.merge(place, old, new, plan.message)
+    removed = {change.path for change in merged.yours if change.kind == "removed"}
+    if untracked and removed >= old.keys() - {RECORD}:
+        raise ScaffoldError(
+            f"no file of {str(plan.project)!r} is in the last commit; commit it first"
+        )
+    return merged
 
 
 def _add_record(place: Scratch, project: Path) -> list[str]:
     """Put the record into the scratch tree, if the user's repository does not have it."""
-    tracked = merge.tracked(place)
-    if not tracked:
-        raise ScaffoldError(f"no file of {str(project)!r} is in the last commit; commit it first")
-    if RECORD in tracked:
+    if RECORD in trees.of_project(place):
         return []
     merge.add_file(place, RECORD, File((project / RECORD).read_bytes()))
     return [RECORD]
