@@ -74,9 +74,14 @@ class Repository:
         for line in listed.splitlines():
             commit, _, ref = line.partition("\t")
             refs[ref.removesuffix("^{}")] = commit  # What a tag stands for comes after it.
-        if "HEAD" not in refs:
-            raise ScaffoldError(f"the repository {self.address!r} has no commit")
         return refs
+
+    @property
+    def head(self) -> str:
+        """Its last commit."""
+        if "HEAD" not in self.refs:
+            raise ScaffoldError(f"the repository {self.address!r} has no commit")
+        return self.refs["HEAD"]
 
     def fetch(self, *refs: str) -> None:
         """Fetch what refs of this repository stand for, without what was before."""
@@ -107,10 +112,10 @@ class Repository:
     def attempt(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run git on what was fetched."""
         where = {"GIT_DIR": str(self._fetched)}
-        return git.attempt(*arguments, folder=self._folder, environment=where, given=given)
+        return git.attempt(*arguments, folder=self.folder, environment=where, given=given)
 
     @cached_property
-    def _folder(self) -> Path:
+    def folder(self) -> Path:
         """A folder of ours, which lasts as long as this process."""
         folder = Path(tempfile.mkdtemp(prefix="scaffold-")).resolve()
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -118,20 +123,20 @@ class Repository:
 
     @cached_property
     def _fetched(self) -> Path:
-        form = "sha256" if len(self.refs["HEAD"]) == 64 else "sha1"
+        form = "sha256" if len(self.head) == 64 else "sha1"
         command = ("init", "--bare", "--quiet", "--template=", f"--object-format={form}")
-        git.run(*command, "fetched", folder=self._folder)
-        return self._folder / "fetched"
+        git.run(*command, "fetched", folder=self.folder)
+        return self.folder / "fetched"
 
     def _talk(self, *arguments: str, **where: str) -> str:
         """Run a command that talks to the other repository."""
-        environment = {**_UNATTENDED, "GIT_CEILING_DIRECTORIES": str(self._folder.parent), **where}
+        environment = {**_UNATTENDED, "GIT_CEILING_DIRECTORIES": str(self.folder.parent), **where}
         own_ssh = {"GIT_SSH", "GIT_SSH_COMMAND"} & os.environ.keys()
         setting = ("config", "core.sshCommand")
-        if not own_ssh and git.attempt(*setting, folder=self._folder).returncode:
+        if not own_ssh and git.attempt(*setting, folder=self.folder).returncode:
             environment["GIT_SSH_COMMAND"] = _SSH
         done = git.attempt(
-            *arguments, folder=self._folder, settings=_IMPATIENT, environment=environment
+            *arguments, folder=self.folder, settings=_IMPATIENT, environment=environment
         )
         if done.returncode:
             reason = done.stderr.strip() or f"git {arguments[0]} ended with {done.returncode}"

@@ -26,9 +26,6 @@ ABOUT = "template.yml"
 _SUFFIX = ".jinja"
 _QUESTIONS = "templates/copier.yml"
 _PROJECT = "project"  # What copier.yml calls `_subdirectory`.
-_QUOTES = {
-    q.__name__: q for q in (quote.toml, quote.yaml, quote.python, quote.shell, quote.markdown)
-}
 # A requirement with its lower bound, as it stands in a pyproject.toml.
 _REQUIREMENT = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*[<>=~!]=""")
 
@@ -166,7 +163,7 @@ def _copy(folder: Path, into: Path, name: str, data: dict[str, Any], *, defaults
         return run_copy(
             str(folder / "template"),
             into,
-            data={**_QUOTES, "template": name, **data},
+            data={**quote.FUNCTIONS, "template": name, **data},
             settings=Settings(),
             defaults=defaults,
             overwrite=True,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scaffold import quote
 from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.forms import ABOUT, QUESTIONS, TEMPLATES
@@ -24,6 +25,7 @@ _SETTINGS = {
     *("_message_before_update", "_message_after_update"),
 }
 _PROJECT = "project"
+_TAKEN = {"template", "suggested_name", "problem", *quote.FUNCTIONS}
 _TYPES = ("str", "int", "float", "bool")
 
 
@@ -81,12 +83,12 @@ def _check_questions(release: Release) -> None:
 
 
 def _problem_of_question(name: str, about: Any) -> str:
-    if not name.isidentifier():
-        return "has no name that Jinja can use"
+    if not name.isidentifier() or name in _TAKEN:
+        return "has a name that cannot be used in a template"
     if not isinstance(about, dict) or not isinstance(about.get("help"), str):
         return "needs a `help`"
-    if about.get("type", "str") not in _TYPES or about.get("multiselect"):
-        return f"needs a type of {', '.join(_TYPES)}, and one answer"
+    if about.get("type") not in _TYPES or about.get("multiselect"):
+        return f"needs a `type` ({', '.join(_TYPES)}) and one answer"
     if about.get("secret"):
         return f"is secret, and answers are written into {RECORD}"
     return "" if "default" in about else "needs a `default`"
