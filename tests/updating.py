@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from scaffold import plans, releases, render, sources, updates
 from scaffold.answers import Record
 from scaffold.releases import File, Release
 from scaffold.updates import Updated
 
-QUESTIONS = {"project_name": "Its name"}
+NAME = {"project_name": {"type": "str", "help": "Its name", "default": "mine"}}
+TEMPLATE = "small"
 LINES = "".join(f"line {number}\n" for number in range(1, 21))
 
 
@@ -32,23 +35,28 @@ class Story:
         self.history.mkdir(parents=True)
         self.project.mkdir(parents=True)
 
-    def release(self, version: str, files: Mapping[str, str | bytes | File]) -> None:
+    def release(
+        self,
+        version: str,
+        files: Mapping[str, str | bytes | File],
+        questions: Mapping[str, Mapping[str, Any]] = NAME,
+    ) -> None:
         """Write a release whose template has these files and no others."""
-        questions = "".join(
-            f"{name}:\n  type: str\n  help: {help}\n  default: ''\n"
-            for name, help in QUESTIONS.items()
-        )
         everything = {
-            "templates/copier.yml": as_file(f"_subdirectory: project\n{questions}"),
-            "templates/small/template.yml": as_file("summary: small\nexpect: little\n"),
+            "templates/copier.yml": as_file(
+                yaml.safe_dump({"_subdirectory": "project", **questions})
+            ),
+            f"templates/{TEMPLATE}/template.yml": as_file("summary: small\nexpect: little\n"),
         }
-        everything |= {f"templates/small/{path}": as_file(file) for path, file in files.items()}
+        everything |= {
+            f"templates/{TEMPLATE}/{path}": as_file(file) for path, file in files.items()
+        }
         releases.write(Release(version, everything), self.history)
 
-    def start(self, version: str = "0.1.0", *options: str) -> None:
+    def start(self, version: str = "0.1.0", *options: str, **answers: Any) -> None:
         """Make a project of a release, and a repository with a first commit of it."""
         self.git("init", "--quiet", "--initial-branch=main", *options, str(self.top), at=".")
-        record = Record("small", version, {"project_name": "mine"})
+        record = Record("small", version, {"project_name": "mine", **answers})
         release = sources.of(history=self.history).read(version)
         for path, file in plans.rendered(record, release).items():
             self.write(path, file)

@@ -21,6 +21,7 @@ RECORD = ".scaffold.yml"
 _HEADING = "# Where this project comes from: an update needs it. Keep it in version control.\n"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _OF_TEAMS = ("from", "commit", "runtime")
+_YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 _LONGEST_NAME, _LONGEST_TEXT = 100, 500  # Characters.
 
 
@@ -41,9 +42,20 @@ class Record:
         return f"{self.version} of {self.source}" if self.source else f"Scaffold {self.version}"
 
 
-def parse(settings: Iterable[str], questions: Iterable[str]) -> dict[str, str]:
-    """Read `NAME=VALUE` settings; a name that is no question is refused with the nearest."""
-    given = {}
+def parse(
+    settings: Iterable[str], questions: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str | bool]:
+    """
+    Read `NAME=VALUE` settings.
+
+    Args:
+        settings: What was typed.
+        questions: What is asked, by name; a `type` of `bool` takes yes or no.
+
+    Raises:
+        ScaffoldError: A name is no question, or a value none of its type.
+    """
+    given: dict[str, str | bool] = {}
     known = list(questions)
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -53,6 +65,10 @@ def parse(settings: Iterable[str], questions: Iterable[str]) -> dict[str, str]:
             hint = did_you_mean(name, known) or f"; there are: {', '.join(known)}"
             raise ScaffoldError(f"there is no question {name!r}{hint}")
         given[name] = value
+        if questions[name].get("type") == "bool":
+            if value.lower() not in _YES + _NO:
+                raise ScaffoldError(f"{name} takes yes or no, not {value!r}")
+            given[name] = value.lower() in _YES
     return given
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -29,7 +30,9 @@ def status(comparison: Comparison) -> str:
     """Show as a table how a project and its template went apart."""
     plan, found = comparison.plan, rows(comparison)
     title = f"{plan.project.name}: template {plan.old.template}, release {plan.old.version}"
-    lines = [f"{title}; the newest is {plan.newest}" if is_behind(plan) else f"{title}, the newest"]
+    lines = [
+        f"{title}; the newest is {_newest(plan)}" if is_behind(plan) else f"{title}, the newest"
+    ]
     if found:
         lines += ["", *_table(found)]
     if not is_behind(plan):
@@ -59,8 +62,9 @@ def status_as_json(comparison: Comparison) -> str:
 
 
 def is_behind(plan: Plan) -> bool:
-    """Say whether there is a newer release than the project's."""
-    return plan.old.version != plan.newest
+    """Say whether there is a newer release than the project's, or a newer runtime for it."""
+    old, new = plan.old, plan.new
+    return (old.version, old.commit, old.runtime) != (plan.newest, new.commit, new.runtime)
 
 
 def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
@@ -80,6 +84,11 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
         )
     how = f"commit {done.commit[:10]}" if commit else "staged, not committed"
     return "\n".join([f"{plan.message}: {changed}, {how}", *_notes(plan, merged)])
+
+
+def _newest(plan: Plan) -> str:
+    lent = plan.old.version == plan.newest and plan.old.runtime != plan.new.runtime
+    return f"{plan.newest} with the runtime of Scaffold {plan.new.runtime}" if lent else plan.newest
 
 
 def rows(comparison: Comparison) -> list[Row]:
@@ -141,8 +150,7 @@ def _folded(rows: list[Row]) -> Iterator[Row]:
 
 def _notes(plan: Plan, merged: Merged) -> list[str]:
     """Tell what a user would not see in the files."""
-    told = [f"{change.path}: you removed it, the template {_did(change)}; it stays removed"
-            for change in merged.left_out]  # fmt: skip
+    told = [f"{change.path}: {_left_out(change, plan)}" for change in merged.left_out]
     told += [f"{name}: no longer asked, the answer is dropped" for name in plan.dropped]
     told += [
         f"{name}: a new question, answered {value!r}; another answer: "
@@ -150,6 +158,12 @@ def _notes(plan: Plan, merged: Merged) -> list[str]:
         for name, value in plan.defaulted.items()
     ]
     return [f"    {line}" for line in told]
+
+
+def _left_out(change: Change, plan: Plan) -> str:
+    if os.path.lexists(plan.project / change.path):
+        return f"in no commit of yours, so it is as it was; the template {_did(change)}"
+    return f"you removed it, the template {_did(change)}; it stays removed"
 
 
 def _did(change: Change) -> str:

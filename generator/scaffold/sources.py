@@ -20,7 +20,7 @@ from scaffold.states import States
 class Given:
     """What a command was told of where releases come from."""
 
-    source: str = ""  # The folder or repository of a team's own templates.
+    source: str | None = None  # The folder or repository of a team's own templates.
     trust: bool = False  # They may run programs.
 
 
@@ -65,6 +65,8 @@ def of(
     ours = Ours(history or releases.history_folder())
     given = given or Given()
     recorded = record.source if record else ""
+    if given.source == "":
+        raise ScaffoldError("--from is empty; say where the templates are")
     if record and given.source and not recorded:
         raise ScaffoldError(
             f"the project is one of Scaffold's own templates, not of {given.source!r}; "
@@ -77,7 +79,30 @@ def of(
     return Team(states.of(name, start), given.trust, ours)
 
 
-def seen_from(project: Path, source: str) -> str:
+def record(
+    release: Release, template: str, replies: Mapping[str, Any], project: Path, source: str = ""
+) -> Record:
+    """
+    Return the record of a project.
+
+    Args:
+        release: What it is made from.
+        template: Which template of it.
+        replies: The answers to all questions.
+        project: The project's folder.
+        source: What its record says already of where the release is from.
+    """
+    return Record(
+        template,
+        release.version,
+        replies,
+        source or _seen_from(project, release.source),
+        release.commit,
+        release.runtime,
+    )
+
+
+def _seen_from(project: Path, source: str) -> str:
     """Return what a project's record says of a source: a relative path begins at the project."""
     if not source or remote.is_address(source) or Path(source).is_absolute():
         return source
@@ -166,6 +191,8 @@ class Team:
         return release
 
     def _with_runtime(self, release: Release, version: str) -> Release:
+        if not version:
+            raise ScaffoldError("the record names no runtime; restore it with git")
         lent = self.ours.read(version).files
         runtime = {path: file for path, file in lent.items() if path.startswith(forms.RUNTIME)}
         return replace(release, files={**release.files, **runtime}, runtime=version)

@@ -10,11 +10,12 @@ from scaffold import releases, render
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
     *("cli", "project", "reports", "updates", "plans", "render"),
-    *("landing", "merge", "trees", "scratch", "sources", "releases", "archive"),
+    *("landing", "merge", "trees", "scratch"),
+    *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
     "project": {"place"},
-    "plans": {"migrations"},
+    "sources": {"migrations"},
     "migrations": {"archive"},
     "repository": {"git"},
 }
