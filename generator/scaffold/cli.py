@@ -202,6 +202,32 @@ def show(
 
 
 @app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="The folder of templates.")],
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Check only this one.")
+    ] = None,
+    no_tests: Annotated[
+        bool, typer.Option("--no-tests", help="Do not run the tests of what is rendered.")
+    ] = False,
+    trust: Trust = False,
+) -> int:
+    """
+    Render templates with every combination of answers and run their tests; 1 if any fail.
+
+    This is for whoever edits templates: it executes the tests that they bring,
+    so give it only templates that you trust.
+    """
+    from scaffold import checks
+
+    outcomes = []
+    for outcome in checks.check(Path(path), template, tests=not no_tests, trust=trust):
+        print(outcome, flush=True)
+        outcomes.append(outcome)
+    return int(any(outcome.faults for outcome in outcomes))
+
+
+@app.command()
 def release(version: Annotated[str, typer.Argument(help="The new version, as in 1.2.0.")]) -> None:
     """Write templates and runtime as a release (for maintainers, in a checkout)."""
     from scaffold import project

@@ -106,7 +106,8 @@ class Folder:
         if top is None:
             return {}  # Not looked through: it may be anything, and large.
         where = [self.path / top, self.path / RUNTIME]
-        found = dict.fromkeys(path for folder in where for path in self._listed(folder))
+        there = [folder for folder in where if folder.is_dir()]
+        found = dict.fromkeys(path for folder in there for path in self._listed(folder))
         return {p: _kind(self.path / p) for p in found if os.path.lexists(self.path / p)}
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:

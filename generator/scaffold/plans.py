@@ -40,8 +40,9 @@ class Plan:
         changed += [name for name in old.answers if name not in new.answers]
         if not changed and old.runtime != new.runtime:
             return f"Update to the runtime of Scaffold {new.runtime}, template {new.template}"
-        what = ", ".join(changed) or "where it is from"
-        return f"Change {what} of {new.origin}, template {new.template}"
+        if not changed:
+            return f"Take the templates as they are in {new.origin}, template {new.template}"
+        return f"Change {', '.join(changed)} of {new.origin}, template {new.template}"
 
 
 def make(

@@ -73,6 +73,11 @@ def questions(release: Release) -> dict[str, dict[str, Any]]:
     return {name: about for name, about in everything.items() if not name.startswith("_")}
 
 
+def words(release: Release) -> list[str]:
+    """Name what the templates' Jinja can use: the questions, and what quotes their answers."""
+    return [*questions(release), *quote.FUNCTIONS]
+
+
 def project_files(release: Release, template: str) -> dict[str, File]:
     """
     Return the files of a template's projects, not rendered yet, by path in the project.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,6 +101,12 @@ def record(
     )
 
 
+def as_it_lies(folder: Path, *, trusted: bool = False) -> Source:
+    """Return the one release that a folder of templates would be now, whatever its history."""
+    state = states.Plain(forms.Folder(folder.resolve()), str(folder))
+    return Team(state, trusted, Ours(releases.history_folder()))
+
+
 def _seen_from(project: Path, source: str) -> str:
     """Return what a project's record says of a source: a relative path begins at the project."""
     if not source or remote.is_address(source) or Path(source).is_absolute():
@@ -162,12 +167,10 @@ class Team:
         return self.read(self.versions()[-1])
 
     def read(self, version: str) -> Release:
-        release = self._checked(self.states.read(version))
-        return release if _has_runtime(release) else self._with_runtime(release, self._newest_ours)
+        return self._whole(self.states.read(version), self.ours.versions()[-1])
 
     def base(self, record: Record) -> Release:
-        found = self._checked(self._state(record))
-        return found if _has_runtime(found) else self._with_runtime(found, record.runtime)
+        return self._whole(self._state(record), record.runtime)
 
     def migrate(self, answers: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
         return dict(answers)  # Ours are about our questions.
@@ -181,22 +184,14 @@ class Team:
                     return replace(state, version=record.version)
         return self.states.base(record.version, record.commit)
 
-    @cached_property
-    def _newest_ours(self) -> str:
-        return self.ours.versions()[-1]
-
-    def _checked(self, release: Release) -> Release:
+    def _whole(self, release: Release, runtime: str) -> Release:
+        """Return a release that holds only what it may, and a runtime."""
         release = replace(release, trusted=self.trusted)
         trust.check(release)
-        return release
-
-    def _with_runtime(self, release: Release, version: str) -> Release:
-        if not version:
+        if any(path.startswith(forms.RUNTIME) for path in release.files):
+            return release
+        if not runtime:
             raise ScaffoldError("the record names no runtime; restore it with git")
-        lent = self.ours.read(version).files
-        runtime = {path: file for path, file in lent.items() if path.startswith(forms.RUNTIME)}
-        return replace(release, files={**release.files, **runtime}, runtime=version)
-
-
-def _has_runtime(release: Release) -> bool:
-    return any(path.startswith(forms.RUNTIME) for path in release.files)
+        ours = self.ours.read(runtime).files
+        lent = {path: file for path, file in ours.items() if path.startswith(forms.RUNTIME)}
+        return replace(release, files={**release.files, **lent}, runtime=runtime)

@@ -62,7 +62,9 @@ def _check_about(release: Release, path: str) -> None:
     about = _read(release, path)
     for name in ("summary", "expect"):
         if not isinstance(about.get(name), str):
-            raise ScaffoldError(f"{path!r} in {release.source!r} needs a line `{name}: ...`")
+            raise ScaffoldError(
+                f"{path!r} in {release.source!r} needs a line of text `{name}: ...`"
+            )
 
 
 def _check_questions(release: Release) -> None:
