@@ -97,7 +97,7 @@ def test_a_folder_that_changed_without_versions_is_refused(team: Team, user: Use
     user.new("team")
     team.write("mine/train.py", BETTER)
     before = everything(user.folder)
-    with pytest.raises(ScaffoldError, match="'../team' have changed, from content-.*tag"):
+    with pytest.raises(ScaffoldError, match=r"'\.\./team' have changed, from content-.*tag"):
         user.update()
     assert everything(user.folder) == before
 
