@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import PurePosixPath
 
 from scaffold.merge import Merged
 from scaffold.plans import Plan
@@ -76,7 +77,7 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     if merged.conflicts:
         first = f"{plan.message}: {len(merged.conflicts)} of {changed} in conflict"
         told = [_would(first) if dry_run else first, *_conflicts(merged.conflicts)]
-        return "\n".join([*told, *_notes(plan, merged), *([] if dry_run else _ways_on(commit))])
+        return "\n".join([*told, *_notes(plan, merged), *([] if dry_run else _ways_on(merged, commit))])
     if dry_run:
         rows_ = [row for row in _rows(merged, ()) if row.template]
         return "\n".join(
@@ -174,13 +175,21 @@ def _conflicts(conflicts: Mapping[str, str]) -> list[str]:
     return [f"    {path}: {reason}" for path, reason in conflicts.items()]
 
 
-def _ways_on(commit: bool) -> list[str]:
-    back = "git cherry-pick --abort" if commit else "git reset --merge"
+def way_back(merged: Merged, commit: bool = True) -> str:
+    """Name the command of git's that takes back an update with conflicts."""
+    inside = {str(above) for path in merged.conflicts for above in PurePosixPath(path).parents}
+    if inside & set(merged.removed):
+        # A file became a folder that holds a conflict: git's milder ways refuse that.
+        return "git reset --hard"
+    return "git cherry-pick --abort" if commit else "git reset --merge"
+
+
+def _ways_on(merged: Merged, commit: bool) -> list[str]:
     on = "git cherry-pick --continue" if commit else "git commit"
     return [
         "Two ways on:",
         f"    settle these files, `git add` or `git rm` them, then {on}",
-        f"    or go back to where you were: {back}",
+        f"    or go back to where you were: {way_back(merged, commit)}",
     ]
 
 
