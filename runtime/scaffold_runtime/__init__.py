@@ -16,7 +16,19 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         restore_best,
         write_checkpoint,
     )
-    from scaffold_runtime.data import InMemoryDataset, Loader
+    from scaffold_runtime.data import (
+        ImageSet,
+        InMemoryDataset,
+        Loader,
+        Streams,
+        TableSet,
+        cache_folder,
+        choose_fold,
+        class_weights,
+        read_image_set,
+        read_table_set,
+        split_samples,
+    )
     from scaffold_runtime.device import choose_device, to_device
     from scaffold_runtime.engine import Engine
     from scaffold_runtime.errors import CheckpointError, NothingSavedError, Stopped, UserError
@@ -72,6 +84,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         NotComputableError,
         Perplexity,
         Precision,
+        R2Score,
         Recall,
         RootMeanSquaredError,
         RunningAverage,
@@ -86,9 +99,10 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         cmRecall,
         mIoU,
     )
+    from scaffold_runtime.page import write_report
     from scaffold_runtime.program import launch
     from scaffold_runtime.ranges import Amount, Count, Share, Size
-    from scaffold_runtime.report import report_classification, report_run, write_report
+    from scaffold_runtime.report import report_classification, report_regression, report_run
     from scaffold_runtime.run import Run, start_run
     from scaffold_runtime.run_folder import find_run
     from scaffold_runtime.run_settings import RunSettings
@@ -101,6 +115,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.settings import parse_settings, plain_settings
     from scaffold_runtime.state import State
+    from scaffold_runtime.tbptt import Tbptt_Events, create_supervised_tbptt_trainer
     from scaffold_runtime.trainers import (
         create_supervised_evaluator,
         create_supervised_trainer,
@@ -137,6 +152,7 @@ __all__ = [
     "EventsList",
     "FBeta",
     "Fbeta",
+    "ImageSet",
     "InMemoryDataset",
     "Interval",
     "IoU",
@@ -161,6 +177,7 @@ __all__ = [
     "Precision",
     "Profiler",
     "ProgressBar",
+    "R2Score",
     "Recall",
     "RemovableEventHandle",
     "RootMeanSquaredError",
@@ -175,6 +192,9 @@ __all__ = [
     "Size",
     "State",
     "Stopped",
+    "Streams",
+    "TableSet",
+    "Tbptt_Events",
     "TensorboardLogger",
     "TerminateOnNan",
     "TimeLimit",
@@ -185,12 +205,16 @@ __all__ = [
     "UserError",
     "WandBLogger",
     "attach_metric",
+    "cache_folder",
     "choose_device",
+    "choose_fold",
+    "class_weights",
     "cmAccuracy",
     "cmPrecision",
     "cmRecall",
     "cosine_with_warm_up",
     "create_supervised_evaluator",
+    "create_supervised_tbptt_trainer",
     "create_supervised_trainer",
     "derive_seed",
     "find_run",
@@ -204,12 +228,16 @@ __all__ = [
     "prepare_batch",
     "random_state",
     "read_checkpoint",
+    "read_image_set",
     "read_json_lines",
+    "read_table_set",
     "report_classification",
+    "report_regression",
     "report_run",
     "restore_best",
     "seed_everything",
     "set_random_state",
+    "split_samples",
     "start_run",
     "to_device",
     "write_checkpoint",
@@ -227,6 +255,7 @@ _HOMES = (
     "device",
     "errors",
     "intervals",
+    "page",
     "program",
     "listeners",
     "loggers",
@@ -239,6 +268,7 @@ _HOMES = (
     "seeding",
     "settings",
     "state",
+    "tbptt",
     "trainers",
     "updates",
 )

@@ -138,20 +138,24 @@ class Run(Generic[Settings]):
         SaveOnSignal(checkpoint.save_or_report, settings.max_time).attach(trainer)
         return checkpoint
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint, max_epochs: int | None = None) -> None:
         """
         Put the parts back as they were when the newest checkpoint was saved.
 
         A run that was stopped before its first begins at the beginning, and says so.
 
+        Args:
+            checkpoint: What `save` returned.
+            max_epochs: Of the whole run, where it has more than `settings.max_epochs`.
+
         Raises:
             CheckpointError: No checkpoint is good, or they do not fit.
         """
-        if not any(self.checkpoints.glob("*.pt")):
+        if not any(self.checkpoints.glob("last*.pt")):  # A best one may be there before it.
             self.say("no checkpoint was saved yet: the run begins at the beginning")
             return
         checkpoint.restore()
-        epochs = getattr(self.settings, "max_epochs", None)
+        epochs = max_epochs or getattr(self.settings, "max_epochs", None)
         if self._trainer is not None and self._trainer._is_complete(epochs):
             self.say(f"all {epochs} epochs are done; a larger --max-epochs makes the run longer")
 
@@ -209,9 +213,10 @@ def _check(settings: RunSettings) -> None:
 
 
 def _shortened(settings: Settings) -> Settings:
-    """Return the settings with one epoch, one batch of everything, and nothing kept."""
-    ones = ("max_epochs", "validate_every", "limit_train_batches", "limit_valid_batches")
-    short = {name: 1 for name in ones if hasattr(settings, name)}
+    """Return the settings with one epoch of each kind, one batch, and nothing kept."""
+    ones = ("validate_every", "limit_train_batches", "limit_valid_batches")
+    names = [field.name for field in dataclasses.fields(settings)]
+    short = {name: 1 for name in names if name in ones or name.endswith("_epochs")}
     return dataclasses.replace(settings, log_to=(), **short)  # type: ignore[arg-type]
 
 

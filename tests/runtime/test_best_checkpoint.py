@@ -106,6 +106,19 @@ def test_a_worse_state_never_takes_the_file_of_a_better_one(tmp_path: Path) -> N
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_several_models_keep_their_best_in_one_folder(tmp_path: Path) -> None:
+    """Each comes back from its own files, though another's score is better and its name longer."""
+    trainer = Engine(lambda engine, batch: None)
+    for name, weight, score in (("cnn", 1.0, 0.5), ("cnn_small", 2.0, 0.9)):
+        nn.init.constant_(MODEL.weight, weight)
+        BestCheckpoint(tmp_path, {name: MODEL}, trainer, "accuracy", model_name=name).offer(score)
+
+    assert restore_best(tmp_path, {"cnn": MODEL}, model_name="cnn").name.startswith("best_cnn_acc")
+    assert torch.equal(MODEL.weight, torch.ones(1, 2))
+    with pytest.raises(NothingSavedError, match="no good best checkpoint of mlp in"):
+        restore_best(tmp_path, {"mlp": MODEL}, model_name="mlp")
+
+
 def test_the_parts_come_back_as_they_were_at_the_best_score(tmp_path: Path) -> None:
     """Restoring takes the best, not the last."""
     best, model = make_best(tmp_path), MODEL

@@ -18,6 +18,7 @@ import torch
 import yaml
 
 from scaffold_runtime import (
+    BestCheckpoint,
     Checkpoint,
     Engine,
     Events,
@@ -153,7 +154,7 @@ def test_overwriting_what_is_not_there_is_beginning() -> None:
 def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Resuming it says so, and a checkpoint that is there is taken up."""
+    """Though a best one is there; resuming says so, and a checkpoint that is there is taken up."""
     epochs = []
     for _ in range(2):
         run, engine = start_run(Settings(resume=bool(epochs))), Engine(lambda engine, batch: None)
@@ -161,6 +162,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
         run.follow(engine, [])
         if not epochs:
             run = start_run(Settings(resume=True))
+            BestCheckpoint(run.checkpoints, {"trainer": engine}, engine).offer(0.5)
             run.resume(checkpoint)
             assert "no checkpoint was saved yet" in capsys.readouterr().out
         else:
@@ -292,6 +294,20 @@ def test_a_fast_dev_run_writes_nothing_here(working_directory: Path) -> None:
     assert (run.train_length, run.valid_length) == (1, 1)
     assert list(working_directory.iterdir()) == []
     assert working_directory not in run.folder.resolve().parents
+
+
+def test_a_fast_dev_run_has_one_epoch_of_each_kind() -> None:
+    """Those of a project's own, which are named `..._epochs`, are shortened like `max_epochs`."""
+
+    @dataclass(frozen=True)
+    class Own(RunSettings):
+        max_epochs: int = 40
+        teacher_epochs: int = 30
+        width: int = 8
+
+    settings = start_run(Own(fast_dev_run=True)).settings
+
+    assert (settings.max_epochs, settings.teacher_epochs, settings.width) == (1, 1, 8)
 
 
 def test_a_fast_dev_run_does_not_mind_a_run_of_its_name() -> None:

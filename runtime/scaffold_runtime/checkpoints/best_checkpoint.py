@@ -91,7 +91,12 @@ class BestCheckpoint:
             return False
         name = self._unused_name(score)
         iteration = self._trainer.state.iteration
-        content = {**states_of(self._parts), "rank": self._sign * score, "iteration": iteration}
+        content = {
+            **states_of(self._parts),
+            "rank": self._sign * score,
+            "iteration": iteration,
+            "model_name": self._model_name,
+        }
         with survive_disk_errors(self._on_error):
             write_checkpoint(self._folder / name, content)
             self._keep(score, name)
@@ -135,9 +140,16 @@ class BestCheckpoint:
             (self._folder / worse).unlink(missing_ok=True)
 
 
-def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
+def restore_best(
+    folder: Path, parts: Mapping[str, Stateful], model_name: str | None = None
+) -> Path:
     """
     Load the parts from the best file (of equal ones, the oldest) of a `BestCheckpoint`.
+
+    Args:
+        folder: Where it keeps them.
+        parts: Those it was given, under the same names.
+        model_name: The one it was given, if several keep their files in this folder.
 
     Returns:
         The path of the file.
@@ -158,11 +170,15 @@ def restore_best(folder: Path, parts: Mapping[str, Stateful]) -> Path:
     found = []
     for file in sorted(Path(folder).glob("best_*.pt")):
         try:
-            found.append((file, read_checkpoint(file)))
+            content = read_checkpoint(file)
         except CheckpointError as error:
             logger.warning("%s; it is passed over", error)
+            continue
+        if model_name in (None, content.get("model_name")):
+            found.append((file, content))
     if not found:
-        raise NothingSavedError(f"there is no good best checkpoint in {folder}")
+        which = "" if model_name is None else f" of {model_name}"
+        raise NothingSavedError(f"there is no good best checkpoint{which} in {folder}")
     path, content = max(found, key=lambda pair: (pair[1]["rank"], -pair[1].get("iteration", 0)))
     load_parts(path, content, parts)
     return path

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+
+class Rows(Protocol):
+    """What gives rows for indices, all at once, as a tensor does."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, indices: Any, /) -> Tensor: ...
 
 
 class InMemoryDataset(Dataset[Any]):
@@ -19,10 +26,11 @@ class InMemoryDataset(Dataset[Any]):
     (tensor([2., 5.]), tensor([2, 5]))
     """
 
-    def __init__(self, *tensors: Tensor, transform: Callable[[Tensor], Tensor] | None = None):
+    def __init__(self, *tensors: Rows, transform: Callable[[Tensor], Tensor] | None = None):
         """
         Args:
-            tensors: Of shapes `(N, ...)`, the inputs first.
+            tensors: Of shapes `(N, ...)`, the inputs first; or what is indexed like one and
+                reads its rows from a file, for example.
             transform: Changes a batch of inputs, `(B, ...)`, random augmentation for example.
 
         Raises:

@@ -1,0 +1,83 @@
+"""
+The data: images of a set that the settings name, split into train, validation and test.
+
+Everything in this project takes images with values from -1 to 1, as the generator makes them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from scaffold_runtime import ImageSet, InMemoryDataset, Loader, UserError, read_image_set
+
+if TYPE_CHECKING:
+    from train import Settings
+
+PROJECT = Path(__file__).parent
+MEASURED = 2_000  # Images of a split, at most, that generated ones are compared with.
+
+
+class Data(NamedTuple):
+    """One loader for each split, whose batches are (images, labels); and what they show."""
+
+    train: Loader
+    valid: Loader
+    test: Loader
+    shape: tuple[int, int, int]  # Channels, height and width of an image.
+    class_names: list[str]
+
+
+def make_data(settings: Settings) -> Data:
+    """Read the images; the labels are for the classifier in quality.py alone."""
+    images = read_images(settings)
+    for split in ("valid", "test"):
+        chosen = images.splits[split]
+        order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(settings.seed))
+        images.splits[split] = chosen[order[:MEASURED]]
+    train = make_dataset(images, "train")
+    return Data(
+        train=Loader(
+            train,
+            # Real images for each update of the discriminator in a step.
+            settings.batch_size * settings.critic_steps,
+            shuffle=True,
+            seed=settings.seed,
+            num_workers=settings.num_workers,
+            # A small last batch would make for bad batch statistics.
+            drop_last=len(train) >= settings.batch_size * settings.critic_steps,
+        ),
+        valid=Loader(make_dataset(images, "valid"), batch_size=512),
+        test=Loader(make_dataset(images, "test"), batch_size=512),
+        shape=images.shape,
+        class_names=images.class_names,
+    )
+
+
+def read_images(settings: Settings) -> ImageSet:
+    """Read the set of images that the settings name."""
+    folder = Path(settings.data_folder) if settings.data_folder else PROJECT / "data"
+    if settings.data == "image-folder" and not settings.data_folder:
+        raise UserError("--data image-folder needs the folder of the pictures: --data-folder")
+    return read_image_set(settings.data, folder, settings.image_size or None, settings.seed)
+
+
+def make_dataset(images: ImageSet, split: str) -> InMemoryDataset:
+    """Return one split of the set."""
+    dataset = images.dataset(split, transform=from_pixels)
+    if len(dataset) < 2:
+        raise UserError(f"the {split} split has {len(dataset)} images, and must have 2 or more")
+    return dataset
+
+
+def from_pixels(images: Tensor) -> Tensor:
+    """Map values from 0 to 1 to values from -1 to 1."""
+    return 2 * images - 1
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Map values from -1 to 1 to values from 0 to 1."""
+    return (images + 1) / 2

@@ -1,0 +1,208 @@
+"""What this GAN promises; each test trains a little, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small import SMALL
+from torch import nn
+
+import sample
+import train
+from data import make_data
+from model import LOSSES, gradient_penalty, make_models
+from quality import frechet_distance, make_classifier
+from scaffold_runtime import UserError, parse_settings, read_json_lines, start_run
+from scaffold_runtime.checkpoints import restore_best
+
+# --- Training -----------------------------------------------------------------
+
+
+def test_it_learns():
+    """Four epochs take the images most of the way to the real ones, and the losses stay finite."""
+    small = {"width": 16, "max_epochs": 4, "validate_every": 4, "classifier_steps": 150}
+    reached = train.main(train.Settings(**small, ema=0.05))
+
+    lines = read_json_lines(Path("runs/first/metrics.jsonl"))
+    losses = [line[name] for line in lines for name in ("loss_d", "loss_g") if name in line]
+    assert reached["frechet"] < 10  # An untrained generator has more than 30.
+    assert len(losses) > 20
+    assert all(0 < loss < 5 for loss in losses)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "wgan-gp"])
+def test_the_other_losses_train(loss):
+    """They go through a run, with several updates of the discriminator in a step."""
+    reached = train.main(train.Settings(**SMALL, loss=loss, critic_steps=2))
+
+    assert torch.tensor(reached["frechet"]).isfinite()
+
+
+@pytest.mark.parametrize("image_size", [28, 32])
+def test_other_sizes_fit(image_size):
+    """The models grow with the images; what is generated has their size, from -1 to 1."""
+    settings = train.Settings(width=2, image_size=image_size)
+    data = make_data(settings)
+    generator, discriminator = make_models(settings, data.shape, torch.device("cpu"))
+
+    images = generator(torch.randn(3, settings.noise_size))
+
+    assert images.shape[1:] == data.shape == (1, image_size, image_size)
+    assert images.abs().max() <= 1
+    assert discriminator(images).shape == (3,)
+
+
+@pytest.mark.parametrize(("changes", "different"), [({"lr_g": 0.01}, 4), ({"ema": 1e-6}, 1)])
+def test_a_run_draws_the_same_noise_after_each_epoch(changes, different):
+    """The grids of the epochs differ as far as the averaged generator does: here, or not at all."""
+    train.main(train.Settings(**{**SMALL, **changes}))
+
+    grids = sorted(Path("runs/first/samples").iterdir())
+    assert [path.name for path in grids] == [f"epoch_000{epoch}.png" for epoch in range(4)]
+    assert len({path.read_bytes() for path in grids}) == different
+
+
+# --- Losses -------------------------------------------------------------------
+
+
+def test_the_hinge_loss_wants_a_margin():
+    """Scores beyond 1 and -1 cost the discriminator nothing; others what they lack."""
+    of_discriminator, of_generator = LOSSES["hinge"]
+
+    loss = of_discriminator(torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 1.0]))
+
+    assert loss.item() == pytest.approx((0 + 0.5) / 2 + (0 + 2) / 2)
+    assert of_generator(torch.tensor([-3.0, 1.0])).item() == 1.0
+
+
+def test_the_gradient_penalty_of_a_linear_critic_is_known():
+    """Its gradient is its weight, whatever the images: of norm 5, it costs ten times 16."""
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(4, 1), nn.Flatten(0))
+    with torch.no_grad():
+        critic[1].weight.copy_(torch.tensor([[3.0, 4.0, 0.0, 0.0]]))
+
+    penalty = gradient_penalty(critic, torch.randn(6, 1, 2, 2), torch.randn(6, 1, 2, 2))
+    penalty.backward()
+
+    assert penalty.item() == pytest.approx(10 * (5 - 1) ** 2, rel=1e-5)
+    # d/dw 10 (|w| - 1)^2 = 20 (|w| - 1) w / |w|
+    assert critic[1].weight.grad[0, :2].tolist() == pytest.approx([48.0, 64.0], rel=1e-5)
+
+
+# --- Quality ------------------------------------------------------------------
+
+
+def test_the_frechet_distance_of_known_gaussians_is_the_closed_form():
+    """For diagonal covariances it is the sum of squared differences of means and deviations."""
+    random = torch.Generator().manual_seed(0)
+    points = torch.randn(500, 3, generator=random, dtype=torch.float64)
+    points -= points.mean(dim=0)
+    points = points @ torch.linalg.inv(torch.linalg.cholesky(points.T.cov())).T  # Exactly normal.
+    one = points * torch.tensor([1.0, 2.0, 0.0]) + torch.tensor([0.0, 1.0, 5.0])
+    other = points.flip(0) * torch.tensor([3.0, 2.0, 1.0]) + torch.tensor([1.0, -1.0, 5.0])
+
+    assert frechet_distance(one, other) == pytest.approx((1 + 4 + 0) + (4 + 0 + 1))
+    assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+
+
+def test_measuring_does_not_change_what_is_trained():
+    """Validated each epoch or at the end, by a classifier that is new or kept: the same weights."""
+    states = []
+    for run, often in (("often", 1), ("once", 3)):
+        train.main(train.Settings(**{**SMALL, "validate_every": often}, run=run))
+        states.append(torch.load(f"runs/{run}/checkpoints/last.pt", weights_only=True)["parts"])
+
+    for name, weight in states[0]["generator"].items():
+        assert torch.equal(weight, states[1]["generator"][name]), name
+
+
+def test_the_classifier_is_kept_for_other_runs():
+    """Runs on the same data measure with the same one; on another split with another."""
+    first, again, other = (
+        make_classifier(run, make_data(run.settings))
+        for run in (
+            start_run(train.Settings(run=name, seed=seed, classifier_steps=10))
+            for name, seed in (("first", 0), ("again", 0), ("other", 1))
+        )
+    )
+    images = torch.rand(5, 1, 8, 8)
+
+    assert torch.equal(first(images), again(images))
+    assert not torch.equal(first(images), other(images))
+    assert len(list(Path("runs/.classifiers").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--loss", "softmax"], "softmax"),
+        (["--ema", "0"], "ema must be from 1e-06 to 0.999, not 0.0"),
+        (["--beta1", "1"], "beta1 must be from 0 to 0.999, not 1.0"),
+        (["--image-size", "9"], "images of 9 x 9 pixels do not halve down to 4 to 7 pixels"),
+        (["--image-size", "4"], "choose an --image-size of 8, 16, 28, 32 or 64"),
+        (["--data", "image-folder"], "--data image-folder needs the folder of the pictures"),
+    ],
+)
+def test_a_wrong_setting_is_refused(arguments, complaint):
+    """A value that cannot be is named in one line."""
+    with pytest.raises(UserError) as refused:
+        train.main(parse_settings(train.Settings, [*arguments, "--classifier-steps", "1"]))
+
+    assert complaint in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"interpolate": 1}, "interpolate must be at least 2"),
+        ({"output": "grid.jpg"}, "a grid is a PNG file, not grid.jpg"),
+        ({"separate": True}, "--separate writes files into a folder"),
+        ({"run": "none"}, "there is no run 'none' here"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(settings, complaint):
+    """So is what sample.py cannot do, and nothing is written."""
+    with pytest.raises(UserError, match=complaint):
+        sample.main(sample.Settings(**settings))
+
+    assert list(Path.cwd().iterdir()) == []
+
+
+# --- Sampling -----------------------------------------------------------------
+
+
+def test_the_best_checkpoint_draws(capsys):
+    """Grids and single files are written, of the noise that the seed decides; nothing is lost."""
+    settings = train.Settings(**SMALL)
+    train.main(settings)
+    capsys.readouterr()
+
+    sample.main(sample.Settings(count=9))
+    sample.main(sample.Settings(count=9, seed=1, output="other.png"))
+    sample.main(sample.Settings(count=4, separate=True, output="single"))
+    sample.main(sample.Settings(interpolate=5, count=10, output="between.png"))
+
+    files = [Path(name).read_bytes() for name in ("samples.png", "other.png", "between.png")]
+    assert len(set(files)) == 3
+    assert sorted(path.name for path in Path("single").iterdir())[-1] == "0003.png"
+    assert capsys.readouterr().out.splitlines()[0] == "9 pictures: samples.png"
+    with pytest.raises(UserError, match=r"samples\.png exists; give another --output"):
+        sample.main(sample.Settings())
+    sample.main(sample.Settings(overwrite=True))
+
+
+def test_what_is_kept_is_the_averaged_generator():
+    """The best checkpoint is of the EMA: with hardly any momentum, its weights are the first."""
+    settings = train.Settings(**SMALL, ema=1e-6)
+    train.main(settings)
+    torch.manual_seed(settings.seed)
+    untrained, _ = make_models(settings, (1, 8, 8), torch.device("cpu"))
+    kept, _ = make_models(settings, (1, 8, 8), torch.device("cpu"))
+
+    restore_best(Path("runs/first/checkpoints"), {"generator": kept})
+
+    for first, last in zip(untrained.parameters(), kept.parameters(), strict=True):
+        assert torch.allclose(first, last, atol=1e-4)

@@ -1,0 +1,120 @@
+"""
+Train a generator of images against a discriminator that tells them from real ones.
+
+    python train.py                  # with the settings below
+    python train.py --resume         # go on where this run stopped
+    python train.py --evaluate test  # measure this run's best checkpoint
+    python train.py --fast-dev-run   # one batch of everything, nothing is written
+
+Read from top to bottom: settings, parts, one step, what happens around the steps, go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+
+from data import make_data
+from model import LOSSES, gradient_penalty, make_models
+from pictures import report_generator, write_samples
+from quality import make_classifier, make_evaluator
+from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, start_run
+from scaffold_runtime.checkpoints import restore_best
+from scaffold_runtime.handlers import EMA, TerminateOnNan
+from scaffold_runtime.metrics import RunningAverage
+from scaffold_runtime.settings import Amount, Count, Range, Size
+
+
+@dataclass(frozen=True)
+class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
+    data: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"  # See data.py.
+    data_folder: str = ""  # Of the pictures, or for downloads; empty is data/ beside this file.
+    image_size: Count = 0  # Pixels of height and width; 0 leaves the images as they are.
+    loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"  # See model.py and README.md.
+    critic_steps: Size = 1  # Updates of the discriminator in a step.
+    noise_size: Size = 32  # Random numbers that an image is made of.
+    width: Size = 32  # Channels at full size, doubled with each halving.
+    max_epochs: Size = 120  # Passes over the training data.
+    batch_size: Size = 32  # Images in one update.
+    lr_g: Amount = 1e-3  # Of the generator.
+    lr_d: Amount = 1e-3  # Of the discriminator.
+    beta1: Annotated[float, Range(0, 0.999)] = 0.5  # Of Adam, for both.
+    ema: Annotated[float, Range(1e-6, 0.999)] = 0.01  # Share of the newest weights in the average.
+    classifier_steps: Size = 300  # Updates of the classifier that quality is measured with.
+    validate_every: Size = 5  # Epochs between two validations.
+    log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
+
+
+def main(settings: Settings) -> dict[str, float]:
+    """Train, report, and return how far the best generator is from the test data."""
+    run = start_run(settings)
+    settings = run.settings  # One batch of everything with --fast-dev-run.
+
+    # --- Parts ----------------------------------------------------------------
+    data = make_data(settings)
+    generator, discriminator = make_models(settings, data.shape, run.device)
+    ema = EMA(generator, settings.ema)  # Its ema_model is what is sampled, measured and kept.
+    betas = (settings.beta1, 0.999)
+    optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas)
+    discriminator_loss, generator_loss = LOSSES[settings.loss]
+    classifier = make_classifier(run, data)  # Whose features quality is measured in.
+
+    # --- One step: discriminator, then generator, each on fresh noise ---------
+    def train_step(trainer, batch):
+        for real in batch[0].to(run.device).chunk(settings.critic_steps):
+            with torch.no_grad():  # Nothing flows back into the generator.
+                fake = generator(torch.randn(len(real), settings.noise_size, device=run.device))
+            loss_d = discriminator_loss(discriminator(real), discriminator(fake))
+            if settings.loss == "wgan-gp":
+                loss_d = loss_d + gradient_penalty(discriminator, real, fake)
+            optimizer_d.zero_grad()
+            loss_d.backward()
+            optimizer_d.step()
+        fake = generator(torch.randn(len(real), settings.noise_size, device=run.device))
+        loss_g = generator_loss(discriminator(fake))
+        optimizer_g.zero_grad()
+        loss_g.backward(inputs=list(generator.parameters()))  # None for the discriminator.
+        optimizer_g.step()
+        return {"loss_d": loss_d.detach(), "loss_g": loss_g.detach()}
+
+    # --- What happens around the steps ----------------------------------------
+    trainer = Engine(train_step)
+    RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_d"]).attach(trainer, "loss_d")
+    RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_g"]).attach(trainer, "loss_g")
+    ema.attach(trainer)
+    evaluator = make_evaluator(run, data, ema.ema_model, classifier)
+    kept = run.checkpoints, {"generator": ema.ema_model}
+    best = BestCheckpoint(*kept, trainer, "frechet", "min", on_error=settings.on_save_error)
+    parts = {"trainer": trainer, "generator": generator, "discriminator": discriminator}
+    parts |= {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d, "ema": ema, "best": best}
+    run.follow(trainer, ["loss_d", "loss_g"])  # Progress bar, metrics.jsonl and config.yaml.
+    checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
+
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    def validate():
+        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
+        best.offer(metrics["frechet"])
+
+    trainer.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, write_samples, run, ema)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+
+    # --- Go -------------------------------------------------------------------
+    if settings.resume:
+        run.resume(checkpoint)
+    if not settings.evaluate:
+        trainer.run(run.batches(data.train), settings.max_epochs, epoch_length=run.train_length)
+    path = restore_best(*kept)
+    split = settings.evaluate or "test"
+    reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
+    run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")
+    if not settings.evaluate:
+        report_generator(run, ema.ema_model, classifier, data, reached)
+    return reached
+
+
+if __name__ == "__main__":
+    launch(main, Settings)

@@ -1,0 +1,235 @@
+"""What a student and its teacher promise; each test trains a little."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import SMALL
+from test_runs import assert_same, parts_of
+
+import compare
+import predict
+import train
+from data import UNKNOWN, make_data
+from learning import distillation_loss, soft_targets
+from model import make_models
+from scaffold_runtime import (
+    BestCheckpoint,
+    UserError,
+    parse_settings,
+    read_checkpoint,
+    read_json_lines,
+)
+
+FAST = train.Settings(student_width=32, teacher_width=8, max_epochs=8, teacher_lr=0.01)
+
+
+def test_a_teacher_helps():
+    """With a teacher a student is right clearly more often than with its labels alone."""
+    alone = train.main(replace(FAST, run="alone", mode="alone", labels=50))
+    helped = train.main(replace(FAST, labels=50))
+
+    assert helped["teacher_accuracy"] > 0.9
+    assert helped["student_accuracy"] > alone["student_accuracy"] + 0.03
+    assert "student of the run alone" in Path("runs/first/report.html").read_text()
+
+
+@pytest.mark.parametrize(("mode", "epochs"), [("frozen", (2, 3)), ("mutual", (2,))])
+def test_a_run_of_each_mode_goes_on_as_if_it_had_not_been_stopped(mode, epochs, monkeypatch):
+    """It ends with the same bits, also when it was stopped before or after frozen's change."""
+    settings = train.Settings(**SMALL, mode=mode, run="unbroken")
+    train.main(settings)
+
+    for epoch in epochs:
+        killed = replace(settings, run=f"killed-{epoch}", save_every="7")
+        with monkeypatch.context() as patch:
+            stop_in_epoch(epoch, patch)
+            with pytest.raises(KeyboardInterrupt):
+                train.main(killed)
+        train.main(replace(killed, resume=True))
+
+        for name, part in parts_of("unbroken").items():
+            assert_same(parts_of(killed.run)[name], part, name)
+        assert best_files(killed.run) == best_files("unbroken")
+        assert metrics_of(killed.run) == metrics_of("unbroken")
+
+
+def test_a_frozen_teacher_does_not_change():
+    """When the student begins to learn, the teacher has its last weights and statistics."""
+    train.main(train.Settings(**SMALL, mode="frozen", save_every="2ep"))
+    after_its_epochs = models_of("first", "last-1.pt")
+    at_the_end = models_of("first")
+
+    assert not same(after_its_epochs["student"], at_the_end["student"])
+    assert same(after_its_epochs["teacher"], at_the_end["teacher"])
+
+
+def test_a_student_has_the_same_first_weights_and_batches_in_every_mode():
+    """So that what differs between modes is the help alone."""
+    weights, batches = [], []
+    for mode in ("together", "frozen", "mutual", "alone"):
+        settings = train.Settings(**SMALL, mode=mode)
+        torch.manual_seed(settings.seed)
+        weights.append(make_models(settings)["student"].state_dict())
+        streams = make_data(settings).train
+        streams.seek(settings.teacher_epochs if mode == "frozen" else 0, 3)
+        batches.append(next(iter(streams)))
+
+    for other in weights[1:]:
+        assert same(other, weights[0])
+    for other in batches[1:]:
+        assert all(map(torch.equal, other["labelled"], batches[0]["labelled"]))
+        assert torch.equal(other["unlabelled"][0], batches[0]["unlabelled"][0])
+
+
+def test_labels_are_for_those_who_may_know_them():
+    """A student's are the first few; the others' are hidden from all where there is no teacher."""
+    data = make_data(train.Settings(mode="mutual", labels=30))
+
+    assert len(data.train.loaders["labelled"].dataset) == 30
+    assert (data.train.loaders["unlabelled"].dataset.tensors[1] == UNKNOWN).all()
+
+
+def test_no_gradient_goes_to_the_teacher():
+    """What a student learns from has none, and comes from a teacher as it is when used."""
+    models = make_models(train.Settings(**SMALL))
+    images = torch.rand(6, 1, 8, 8)
+    models["teacher"].train()
+
+    targets = soft_targets(models["teacher"], images)
+    distillation_loss(models["student"](images), targets, 4.0).backward()
+
+    assert not models["teacher"].training
+    assert all(weight.grad is None for weight in models["teacher"].parameters())
+    assert all(weight.grad is not None for weight in models["student"].parameters())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_nothing_is_to_be_learned_from_equal_scores(temperature):
+    """The distillation loss of scores against themselves, or moved by a constant, is zero."""
+    scores = torch.randn(5, 10)
+
+    assert distillation_loss(scores, scores + 3, temperature).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_distillation_loss_is_hintons():
+    """T^2 times KL(teacher || student) of softened probabilities, by hand for two classes."""
+    scores, targets = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(9.0), 0.0]])
+    # At T = 2 the teacher's odds are the square root of 9: probabilities 3/4 and 1/4.
+    by_hand = 4 * (0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5))
+
+    assert distillation_loss(scores, targets, 2.0).item() == pytest.approx(by_hand)
+
+
+def test_each_model_has_a_best_checkpoint_of_its_own():
+    """Their names carry the model, and each holds that model alone."""
+    train.main(train.Settings(**SMALL))
+
+    for name in ("student", "teacher"):
+        (file,) = Path("runs/first/checkpoints").glob(f"best_{name}_accuracy=*.pt")
+        assert list(read_checkpoint(file)["parts"]) == [name]
+
+
+def test_the_best_checkpoints_predict(capsys):
+    """`predict.py --sample 3` says what both models take three test samples for."""
+    train.main(train.Settings(**SMALL))
+    capsys.readouterr()
+
+    predict.main(predict.Settings(sample=3))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert re.fullmatch(r'Student: "\d" \(.*%\), Teacher: "\d" \(.*%\), Actual: "\d"', line)
+
+
+def test_a_comparison_goes_on_where_it_was_stopped(monkeypatch, capsys):
+    """Finished runs are kept, the others trained; in the end there are a table and a figure."""
+    settings = compare.Settings(**SMALL, seeds=2, modes=("mutual",), labels=200)
+    with monkeypatch.context() as patch:
+        stop_in_epoch(5, patch, of_all=True)
+        with pytest.raises(KeyboardInterrupt):
+            compare.main(settings)
+    finished = metrics_of("comparison-alone-0")
+    capsys.readouterr()
+
+    compare.main(settings)
+
+    assert metrics_of("comparison-alone-0") == finished
+    assert "comparison-alone-0" not in capsys.readouterr().out
+    table = Path("runs/comparison/table.md").read_text()
+    assert [line.split()[1] for line in table.splitlines()[2:4]] == ["alone", "mutual"]
+    assert Path("runs/comparison/figures/comparison.png").exists()
+    with pytest.raises(UserError, match=r"labels is 200 in .*config.yaml, not 20"):
+        compare.main(replace(settings, labels=20))
+
+
+def test_a_table_has_means_and_paired_differences():
+    """A difference is that of the same seed; its spread is not that of the accuracies."""
+    alone = [{"student_accuracy": value} for value in (0.80, 0.90)]
+    helped = [{"student_accuracy": value, "teacher_accuracy": 1.0} for value in (0.90, 0.98)]
+
+    rows = compare.summarize({"alone": alone, "together": helped})
+
+    assert rows[1][1] == "0.8500 ± 0.0707"
+    assert rows[2][1:4] == ("0.9400 ± 0.0566", "+0.0900 ± 0.0141", "2 of 2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--mode", "apart"], "apart"),
+        (["--labels", "0"], "labels must be at least 1, not 0"),
+        (["--temperature", "0"], "temperature must be from 0.1 to 100, not 0"),
+        (["--student-lr", "-1"], "student_lr must be at least 0, not -1"),
+    ],
+)
+def test_a_wrong_setting_is_refused(arguments, complaint):
+    """A value that cannot be is named before anything is done."""
+    with pytest.raises(UserError, match=complaint):
+        parse_settings(train.Settings, arguments)
+
+
+def test_more_labels_than_images_are_refused():
+    """The message says how many there are."""
+    with pytest.raises(UserError, match="labels is 2000, but there are 1079 training images"):
+        train.main(train.Settings(labels=2000, fast_dev_run=True))
+
+
+def stop_in_epoch(epoch, patch, of_all=False):
+    """Interrupt the run when its validations come to this epoch, or all runs' to this many."""
+    offer, offered = BestCheckpoint.offer, []
+
+    def offer_and_stop(self, score):
+        offered.append(self)
+        if (len(offered) if of_all else self._trainer.state.epoch) == epoch:
+            raise KeyboardInterrupt
+        return offer(self, score)
+
+    patch.setattr(BestCheckpoint, "offer", offer_and_stop)
+
+
+def models_of(run, file="last.pt"):
+    """Return the weights of each model in a checkpoint."""
+    parts = read_checkpoint(Path("runs", run, "checkpoints", file))["parts"]
+    return {name: parts[name] for name in ("student", "teacher") if name in parts}
+
+
+def best_files(run):
+    """Return the names of a run's best checkpoints."""
+    return sorted(path.name for path in Path("runs", run, "checkpoints").glob("best_*.pt"))
+
+
+def metrics_of(run):
+    """Return what a run has logged."""
+    return read_json_lines(Path("runs", run, "metrics.jsonl"))
+
+
+def same(one, other):
+    """Say whether two states of a model are alike to the last bit."""
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
