@@ -16,6 +16,12 @@ from scaffold.errors import ScaffoldError
 from scaffold.releases import Release
 from scaffold.sources import Given
 
+# What to type in a new project, each where the project has the file.
+_STEPS = {
+    "pyproject.toml": "python -m pip install -e '.[test]'",
+    "train.py": "python train.py",
+}
+
 
 @dataclass(frozen=True)
 class Created:
@@ -83,8 +89,7 @@ def created(new: Created) -> str:
             "",
             "Next:",
             f"    cd {quote.shell(new.shown)}",
-            "    python -m pip install -e '.[test]'",
-            "    python train.py",
+            *(f"    {step}" for file, step in _STEPS.items() if (new.folder / file).exists()),
             "",
             f"A run with default settings: {new.about.expect}",
         ]

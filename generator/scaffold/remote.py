@@ -85,8 +85,10 @@ class Repository:
 
     def fetch(self, *refs: str) -> None:
         """Fetch what refs of this repository stand for, without what was before."""
-        self._fetch("--depth=1", "--", self.address, *refs)
-        for ref in refs:
+        missing = [ref for ref in refs if not self.has(self.refs[ref])]
+        if missing:
+            self._fetch("--depth=1", "--", self.address, *missing)
+        for ref in missing:
             if not self.has(self.refs[ref]):
                 raise ScaffoldError(f"{ref} of {self.address!r} moved just now; try again")
 

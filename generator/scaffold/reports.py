@@ -77,7 +77,9 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     if merged.conflicts:
         first = f"{plan.message}: {len(merged.conflicts)} of {changed} in conflict"
         told = [_would(first) if dry_run else first, *_conflicts(merged.conflicts)]
-        return "\n".join([*told, *_notes(plan, merged), *([] if dry_run else _ways_on(merged, commit))])
+        return "\n".join(
+            [*told, *_notes(plan, merged), *([] if dry_run else _ways_on(merged, commit))]
+        )
     if dry_run:
         rows_ = [row for row in _rows(merged, ()) if row.template]
         return "\n".join(
