@@ -19,6 +19,7 @@ from scaffold.releases import File
 
 QUESTIONS, ABOUT = "copier.yml", "template.yml"
 TEMPLATES, RUNTIME = "templates/", "runtime/scaffold_runtime/"  # In a release, too.
+_FOLDERS = ("templates", "runtime", "runtime/scaffold_runtime")
 _CACHES = {"__pycache__", ".git", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 _NO_TEMPLATES = {"base", "history", "runtime"}
 _PLAIN = ("file", "program")
@@ -51,8 +52,7 @@ def files(tree: Tree, name: str) -> dict[str, File]:
         form = "that is a folder with copier.yml, base/ and NAME/template.yml"
         raise ScaffoldError(f"there are no templates in {name}: {form}")
     places = _places(kinds, top)
-    folders = {f"{top}{folder}" for folder in ("base", "runtime")} | {"runtime", RUNTIME[:-1]}
-    for path in sorted(places.keys() | (folders & kinds.keys())):
+    for path in sorted(places.keys() | ({f"{top}base", *_FOLDERS} & kinds.keys())):
         if kinds[path] not in _PLAIN:
             raise ScaffoldError(f"{path!r} in {name} is {kinds[path]}; templates are plain files")
     contents = tree.read(places)
@@ -108,6 +108,7 @@ class Folder:
         where = [self.path / top, self.path / RUNTIME]
         there = [folder for folder in where if folder.is_dir()]
         found = dict.fromkeys(path for folder in there for path in self._listed(folder))
+        found |= dict.fromkeys(path for path in _FOLDERS if (self.path / path).is_symlink())
         return {p: _kind(self.path / p) for p in found if os.path.lexists(self.path / p)}
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:

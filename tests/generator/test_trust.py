@@ -102,6 +102,19 @@ def test_links_are_refused(small: Path, team: Team, evil: Path, link: str, commi
         new(small)
 
 
+def test_a_runtime_behind_a_link_is_refused(
+    small: Path, team: Team, evil: Path, tmp_path: Path
+) -> None:
+    """A folder that is a link leads outside, too, where the templates have one of their own."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "secret.py").write_text("SECRET = 1\n")
+    (tmp_path / "outer" / "runtime").mkdir(parents=True)
+    (tmp_path / "outer" / "runtime" / "scaffold_runtime").symlink_to(tmp_path / "other")
+    team.folder.rename(tmp_path / "outer" / "templates")
+    with pytest.raises(ScaffoldError, match=r"'runtime/scaffold_runtime' in .* is a link"):
+        new(small, source="outer")
+
+
 @pytest.mark.parametrize(
     ("path", "wrong"),
     [
