@@ -50,11 +50,12 @@ def check_address(text: str) -> None:
     if re.match(r"[A-Za-z0-9+.-]*::", text) or (is_url and scheme not in _PROTOCOLS):
         known = ", ".join(_PROTOCOLS)
         raise ScaffoldError(f"{text!r} is no address that is read from; there are: {known}")
-    if is_url and ":" in rest.partition("/")[0].rpartition("@")[0]:
-        without = f"{scheme}://{rest.partition('@')[2]}"
+    who = rest.partition("/")[0].rpartition("@")[0]
+    if ":" in who or (who and scheme.startswith("http")):  # A token goes for a name.
+        without = f"{scheme}://{rest.removeprefix(f'{who}@')}"
         raise ScaffoldError(
-            f"the address {without!r} was given with a password, which would be written into "
-            "the project; leave it out, git's credential helper knows it"
+            f"the address {without!r} was given with a name or password, which would be written "
+            "into the project; leave it out, git's credential helper knows it"
         )
     if not is_url and text.rpartition("@")[2].startswith("-"):
         raise ScaffoldError(f"{text!r} is no address of a repository")
