@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,9 @@ from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from data import Data, DataSettings
-from scaffold_runtime import Engine, Metric, Run, TableSet, Updater, UserError
+from scaffold_runtime import Metric, Run, TableSet, Updater, UserError
 from scaffold_runtime.data import class_weights
-from scaffold_runtime.handlers import EMA, LRScheduler
+from scaffold_runtime.handlers import EMA
 from scaffold_runtime.metrics import Loss, MeanAbsoluteError, R2Score, RootMeanSquaredError
 from scaffold_runtime.report import report_classification, report_regression
 from scaffold_runtime.schedules import cosine_with_warm_up
@@ -94,26 +95,20 @@ def make_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
     return optim.AdamW(parameters, lr, weight_decay=decay)
 
 
-def attach_scheduler(
-    settings: Settings,
-    optimizer: optim.Optimizer,
-    trainer: Engine,
-    evaluator: Engine,
-    iterations: int,
-    score: str,
-) -> LRScheduler:
-    """Make the schedule step: with each iteration of so many, or by the score at validations."""
+def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: int) -> Any:
+    """Make the schedule of the learning rate, over the updates of so many iterations."""
     if settings.schedule == "plateau":
-        plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
-        scheduler = LRScheduler(plateau, metric=score)
-        # The test at the end steps as well; that is after the last checkpoint.
-        scheduler.attach(evaluator, every="epoch")
-        return scheduler
-    factor = cosine_with_warm_up(iterations, settings.warm_up)
-    constant = settings.schedule == "constant"
-    scheduler = LRScheduler(LambdaLR(optimizer, (lambda step: 1.0) if constant else factor))
-    scheduler.attach(trainer)
-    return scheduler
+        return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+    if settings.schedule == "constant":
+        return LambdaLR(optimizer, lambda update: 1.0)
+    updates = math.ceil(iterations / settings.accumulate)
+    return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
+
+
+def further_parts(settings: Settings, updater: Updater, ema: EMA | None) -> dict[str, Any]:
+    """Return what must be saved as well: gradients that wait for an update, averaged weights."""
+    waits = settings.accumulate > 1 or settings.precision == "fp16"
+    return ({"updater": updater} if waits else {}) | ({"ema": ema} if ema else {})
 
 
 def make_ema(settings: Settings, model: nn.Module) -> EMA | None:

@@ -3,7 +3,6 @@ Train a classifier of handwritten digits, of other images, or of the rows of a t
 
     python train.py                         # with the settings below
     python train.py --run wide --width 64   # another run, with other values
-    python train.py --config my.yaml        # with values from a file
     python train.py --resume                # go on where this run stopped
     python train.py --evaluate test         # measure this run's best checkpoint
     python train.py --fast-dev-run          # one batch of everything, nothing is written
@@ -21,7 +20,7 @@ import torch.nn.functional as F
 import choices
 from data import make_data
 from model import make_model
-from scaffold_runtime import BestCheckpoint, Engine, Events, launch, restore_best, start_run
+from scaffold_runtime import Engine, Events, launch, restore_best, start_run
 from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
 from scaffold_runtime.settings import Amount, Count, Share, Size
@@ -58,6 +57,7 @@ def main(settings: Settings) -> dict[str, float]:
     criterion = choices.make_criterion(settings, data).to(run.device)
     optimizer = choices.make_optimizer(settings, model)
     updater, autocast = choices.make_updater(settings, optimizer, run.device)
+    scheduler = choices.make_scheduler(settings, optimizer, run.total_iterations(batches))
 
     # --- One step: forward, loss, backward, update ----------------------------
     def train_step(trainer, batch):
@@ -67,8 +67,11 @@ def main(settings: Settings) -> dict[str, float]:
             outputs = model(inputs)
         loss = criterion(outputs.float(), targets)
         updater.backward(loss)
-        if updater.step(trainer) and ema:  # After an update; --accumulate makes them rarer.
-            ema.update()
+        if updater.step(trainer):  # After each batch, or fewer with --accumulate.
+            if settings.schedule != "plateau":
+                scheduler.step()
+            if ema:
+                ema.update()
         return {"loss": loss.detach(), "y_pred": outputs.detach(), "y": targets}
 
     # --- What happens around the steps ----------------------------------------
@@ -82,15 +85,10 @@ def main(settings: Settings) -> dict[str, float]:
     else:
         Accuracy().attach(trainer, "accuracy")
     evaluator = create_supervised_evaluator(judged, metrics, run.device)
-    total = run.total_iterations(batches)
-    scheduler = choices.attach_scheduler(settings, optimizer, trainer, evaluator, total, score)
-    best = BestCheckpoint(
-        run.checkpoints, {"model": judged}, trainer, score, on_error=settings.on_save_error
-    )
+    best = run.keep_best(trainer, {"model": judged}, score)
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics[score], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
-    parts |= {"best": best, "stopping": stopping, "updater": updater}
-    parts |= {"ema": ema} if ema else {}
+    parts |= {"best": best, "stopping": stopping, **choices.further_parts(settings, updater, ema)}
     run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
     trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
@@ -101,6 +99,8 @@ def main(settings: Settings) -> dict[str, float]:
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics[score])
         stopping(evaluator)
+        if settings.schedule == "plateau":
+            scheduler.step(metrics[score])
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:

@@ -22,7 +22,7 @@ from torch import optim
 from data import make_data
 from model import loss_of, make_evaluator, make_model
 from report import report_text
-from scaffold_runtime import BestCheckpoint, Events, RunSettings, launch, restore_best, start_run
+from scaffold_runtime import Events, RunSettings, launch, restore_best, start_run
 from scaffold_runtime.handlers import TerminateOnNan
 from scaffold_runtime.metrics import RunningAverage
 from scaffold_runtime.schedules import cosine_with_warm_up
@@ -82,9 +82,7 @@ def main(settings: Settings) -> dict[str, float]:
     evaluator = make_evaluator(model, run.device)
 
     best_parts: dict[str, Any] = {"model": model, "text": data.digest}
-    best = BestCheckpoint(
-        run.checkpoints, best_parts, trainer, "bits", "min", on_error=settings.on_save_error
-    )
+    best = run.keep_best(trainer, best_parts, "bits", "min")
     parts = {"trainer": trainer, "optimizer": optimizer, "scheduler": scheduler, "best": best}
     parts |= best_parts
 
