@@ -18,7 +18,7 @@ from scaffold.errors import ScaffoldError
 from scaffold.forms import ABOUT, QUESTIONS, TEMPLATES
 from scaffold.releases import Release
 
-CODE = ("_tasks", "_migrations", "_jinja_extensions")
+CODE = ("_tasks", "_jinja_extensions")
 _SETTINGS = {
     *("_subdirectory", "_envops", "_exclude", "_min_copier_version"),
     *("_message_before_copy", "_message_after_copy"),
