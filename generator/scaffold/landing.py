@@ -119,6 +119,7 @@ def land(
     for path in merged.removed:
         _remove(repository.project, path)
     _move(merged, set(merged.written) - set(untracked))
+    _refresh(repository, folder / "refreshed")
     if made:
         git.run("update-ref", "-m", message, "HEAD", made, repository.head, folder=repository.top)
     elif commit:
@@ -127,8 +128,8 @@ def land(
     if untracked:  # Only now: had the index known them before, a reset would remove them.
         _take_index(repository, merged, folder)
         _move(merged, set(untracked) & set(merged.written))
+        _refresh(repository, folder / "refreshed")
     (folder / _NOTE).unlink()
-    _refresh(repository, folder / "refreshed")
     return made
 
 

@@ -73,19 +73,21 @@ def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
         message: What the change is called, also in the marks of conflicts.
     """
     before = {path: entries[0] for path, entries in trees.of_project(scratch).items()}
-    olds, news = trees.store(scratch, old, "old"), trees.store(scratch, new, "new")
-    old_tree, new_tree = trees.write(scratch, olds), trees.write(scratch, news)
+    attributes = trees.attributes(scratch)
+    olds = trees.store(scratch, old, "old", attributes)
+    news = trees.store(scratch, new, "new", attributes)
+    old_tree, new_tree = trees.write(scratch, before, olds), trees.write(scratch, before, news)
     given = scratch.run("write-tree").strip()
     yours = trees.changes(scratch, old_tree, given)
     theirs = trees.changes(scratch, old_tree, new_tree)
     gone = {change.path for change in yours if change.kind == "removed"}
     left_out = tuple(c for c in theirs if c.path in gone and c.kind != "removed")
     if gone:
-        old_tree = trees.write(scratch, trees.without(olds, gone))
+        old_tree = trees.write(scratch, before, trees.without(olds, gone))
         gone |= {change.to for change in left_out}
-        new_tree = trees.write(scratch, trees.without(news, gone))
+        new_tree = trees.write(scratch, before, trees.without(news, gone))
 
-    trees.lay_out_attributes(scratch, scratch.tree)  # They may say how to merge.
+    trees.check_out(scratch, attributes, scratch.tree)  # They may say how to merge.
     parent = scratch.commit(old_tree, scratch.repository.head, "The project as it was made")
     picked = scratch.commit(new_tree, parent, message)
     _pick(scratch, picked)

@@ -52,7 +52,9 @@ def of_project(scratch: Scratch) -> dict[str, tuple[Entry, ...]]:
     return {p[len(prefix) :]: e for p, e in listed(scratch).items() if p.startswith(prefix)}
 
 
-def store(scratch: Scratch, files: Files, name: str) -> dict[str, Entry]:
+def store(
+    scratch: Scratch, files: Files, name: str, attributes: Iterable[str] = ()
+) -> dict[str, Entry]:
     """
     Store files in the repository as `git add` would, and list them.
 
@@ -63,6 +65,7 @@ def store(scratch: Scratch, files: Files, name: str) -> dict[str, Entry]:
         scratch: Where to.
         files: What to store.
         name: Of the folder in the scratch tree that they are written into.
+        attributes: The files in the scratch tree's index that hold attributes.
     """
     folder = scratch.folder / name
     folder.mkdir()
@@ -72,23 +75,26 @@ def store(scratch: Scratch, files: Files, name: str) -> dict[str, Entry]:
         written.write_bytes(file.content)
     plain = [path for path in files if PurePosixPath(path).name == _ATTRIBUTES]
     objects = _objects(scratch, folder, plain, "--no-filters")
-    lay_out_attributes(scratch, folder)
+    check_out(scratch, attributes, folder)
     objects |= _objects(scratch, folder, [path for path in files if path not in plain])
     modes = {path: "100755" if file.executable else "100644" for path, file in files.items()}
     return {path: Entry(modes[path], object) for path, object in objects.items()}
 
 
-def lay_out_attributes(scratch: Scratch, folder: Path) -> None:
-    """Write the files that hold attributes, as a scratch tree's index has them, into a folder."""
-    attributes = [path for path in listed(scratch) if PurePosixPath(path).name == _ATTRIBUTES]
-    if attributes:
-        given = "".join(f"{path}\0" for path in attributes)
+def attributes(scratch: Scratch) -> list[str]:
+    """Name the files in a scratch tree's index that hold attributes, by path in the repository."""
+    return [path for path in listed(scratch) if PurePosixPath(path).name == _ATTRIBUTES]
+
+
+def check_out(scratch: Scratch, paths: Iterable[str], folder: Path) -> None:
+    """Write files of a scratch tree's index into a folder."""
+    if given := "".join(f"{path}\0" for path in paths):
         scratch.run("checkout-index", "--force", "-z", "--stdin", tree=folder, given=given)
 
 
-def write(scratch: Scratch, files: Mapping[str, Entry]) -> str:
-    """Write the tree of a scratch tree's index, with other files for the project's."""
-    before, prefix = of_project(scratch), scratch.repository.prefix
+def write(scratch: Scratch, before: Iterable[str], files: Mapping[str, Entry]) -> str:
+    """Write the tree of a scratch tree's index, with other files for those that are in it."""
+    prefix = scratch.repository.prefix
     shutil.copy(scratch.folder / "index", scratch.folder / "side")
     lines = [no_entry(scratch, path) for path in before if path not in files]
     lines += [entry.line(prefix + path) for path, entry in files.items()]

@@ -83,8 +83,8 @@ class Place:
         self.check_out(mine)
         before = files_of(self.top)
         merged = self.update(case)
-        result, stages = named(files_of(self.top)), self.stages()
-        case.assert_nothing_lost(result, self.versions(stages))
+        result, index, conflicted = nameless(files_of(self.top)), *self.index()
+        case.assert_nothing_lost(result, list(conflicted.values()))
         case.assert_untouched(result)
         if merged.conflicts:
             self.git(*reports.way_back(merged).split()[1:])
@@ -96,8 +96,10 @@ class Place:
         self.check_out(mine)
         clean = self.merge(new)
         assert clean == (not merged.conflicts), "conflicts are not those of git merge"
-        assert named(files_of(self.top)) == result, "files are not those of git merge"
-        assert nameless(self.stages()) == nameless(stages), "the index is not that of git merge"
+        assert nameless(files_of(self.top)) == result, "files are not those of git merge"
+        theirs = self.index()
+        assert index == theirs[0], "the index is not that of git merge"
+        assert without_names(conflicted) == without_names(theirs[1]), "conflicts differ"
         return not clean
 
     def check_out(self, commit: str) -> None:
@@ -155,16 +157,17 @@ class Place:
         )  # fmt: skip
         return done.returncode == 0
 
-    def stages(self) -> str:
-        return self.git("ls-files", "--stage")
-
-    def versions(self, stages: str) -> list[bytes]:
-        """Read what an index holds of files in conflict."""
-        entries = (line.split(maxsplit=3) for line in stages.splitlines())
-        names = [name for _, name, stage, _ in entries if stage != "0"]
-        return [
-            self.git("cat-file", "blob", name).encode("utf-8", "surrogateescape") for name in names
-        ]
+    def index(self) -> tuple[list[str], dict[str, bytes]]:
+        """List what git merged, and for every file in conflict the versions it has."""
+        merged, conflicted = [], {}
+        for line in self.git("ls-files", "--stage", "-z").split("\0")[:-1]:
+            mode, name, stage, path = line.replace("\t", " ", 1).split(" ", 3)
+            if stage == "0":
+                merged.append(line)
+            else:
+                blob = self.git("cat-file", "blob", name)
+                conflicted[f"{mode} {stage} {path}"] = blob.encode("utf-8", "surrogateescape")
+        return merged, conflicted
 
     def git(self, *arguments: str, at: Path | None = None, given: bytes = b"") -> str:
         done = subprocess.run(
@@ -314,16 +317,18 @@ def files_of(folder: Path) -> dict[str, Content]:
     return found
 
 
-def named(files: Mapping[str, Content]) -> dict[str, Content]:
+def nameless(files: Mapping[str, Content]) -> dict[str, Content]:
     """Take out what a conflict calls the two sides: it depends on the names of commits."""
+    contents = without_names({path: content for path, (_, content) in files.items()})
+    modes = {re.sub("~[^/]*", "~", path): mode for path, (mode, _) in files.items()}
+    return {path: (modes[path], content) for path, content in contents.items()}
+
+
+def without_names(contents: Mapping[str, bytes]) -> dict[str, bytes]:
     return {
-        re.sub("~[^/]*", "~", path): (mode, re.sub(rb"(?m)^([<>|]{7}).*$", rb"\1", content))
-        for path, (mode, content) in files.items()
+        re.sub("~[^/]*", "~", path): re.sub(rb"(?m)^([<>|]{7}).*$", rb"\1", content)
+        for path, content in contents.items()
     }
-
-
-def nameless(stages: str) -> list[str]:
-    return sorted(re.sub("~[^/\n]*", "~", line) for line in stages.splitlines())
 
 
 def as_file(content: Content) -> File:
