@@ -90,7 +90,7 @@ def main(settings: Settings) -> dict[str, float]:
     run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
         with choices.averaged(ema):  # With --ema what is validated, and kept when it is best.
             metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
