@@ -16,7 +16,6 @@ from scaffold.sources import Given
 
 CODE = {
     "_tasks": "['touch {evil}']",
-    "_migrations": "['touch {evil}']",
     "_jinja_extensions": "['evil.Extension']",
 }
 MODULE = "import pathlib\npathlib.Path({evil!r}).touch()\n"
@@ -43,13 +42,21 @@ def new(small: Path, *, trust: bool = False, source: str = "team") -> Path:
 def test_programs_of_a_template_are_refused(
     small: Path, team: Team, evil: Path, setting: str
 ) -> None:
-    """Tasks, migrations and extensions of Jinja are named in one line, and nothing is run."""
+    """Tasks and extensions of Jinja are named in one line, and nothing is run."""
     team.write("copier.yml", f"{COPIER}{setting}: {CODE[setting].format(evil=evil)}\n")
     team.write("evil.py", MODULE.format(evil=str(evil)))
     with pytest.raises(ScaffoldError, match=f"run programs .{setting}.*only with --trust"):
         new(small)
     assert not evil.exists()
     assert not Path("project").exists()
+
+
+def test_migrations_are_refused_from_everybody(small: Path, team: Team, evil: Path) -> None:
+    """An update is a merge: what Copier would run in one is not silently left out."""
+    team.write("copier.yml", f"{COPIER}_migrations: ['touch {evil}']\n")
+    with pytest.raises(ScaffoldError, match="_migrations.* has no meaning here"):
+        new(small, trust=True)
+    assert not evil.exists()
 
 
 def test_tasks_run_where_they_are_trusted(small: Path, team: Team, evil: Path) -> None:
