@@ -54,7 +54,7 @@ def test_programs_of_a_template_are_refused(
 def test_migrations_are_refused_from_everybody(small: Path, team: Team, evil: Path) -> None:
     """An update is a merge: what Copier would run in one is not silently left out."""
     team.write("copier.yml", f"{COPIER}_migrations: ['touch {evil}']\n")
-    with pytest.raises(ScaffoldError, match="_migrations.* has no meaning here"):
+    with pytest.raises(ScaffoldError, match=r"_migrations.* has no meaning here"):
         new(small, trust=True)
     assert not evil.exists()
 
