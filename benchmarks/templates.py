@@ -25,7 +25,7 @@ from run import about_the_machine
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Epochs of the shorter and the longer run, and what makes every epoch alike.
-EPOCHS = {"supervised": (2, 12), "gan": (2, 8), "multi-model": (2, 12), "tbptt": (1, 3)}
+EPOCHS = {"supervised": (2, 12), "gan": (5, 30), "multi-model": (2, 12), "tbptt": (1, 3)}
 
 
 def main() -> None:
