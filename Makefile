@@ -2,6 +2,7 @@
 # make test        set up and run every test
 # make lint        set up and check format, lint and types
 # make crash-test  kill and resume runs KILLS times (500) and compare every bit (repeat: SEED=7)
+# make update-fuzz update CASES (5000) random projects to random templates, beside git merge
 # make power-test  cut the power of a machine that saves checkpoints (root, Linux)
 # make bench       measure loop, loader and checkpoints, beside Ignite and Lightning (fetches both)
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint crash-test power-test bench clean
+.PHONY: demo test lint crash-test update-fuzz power-test bench clean
 
 demo: $(INSTALLED)
 	rm -rf demo
@@ -30,6 +31,10 @@ lint: $(INSTALLED)
 	for train in templates/*/train.py; do \
 		MYPYPATH=runtime:$$(dirname $$train) $(BIN)/mypy --config-file= --check-untyped-defs $$(dirname $$train)/*.py || exit 1; \
 	done
+
+update-fuzz: CASES ?= 5000
+update-fuzz: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python tests/generator/update_fuzz.py --cases $(CASES)
 
 power-test: $(INSTALLED)
 	PYTHONPATH=runtime $(BIN)/python tests/power/power_test.py

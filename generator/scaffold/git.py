@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from scaffold.errors import ScaffoldError
@@ -26,6 +27,13 @@ _NOBODY = ("user.name=Scaffold", "user.email=scaffold@localhost")
 def is_there() -> bool:
     """Say whether git is installed."""
     return shutil.which("git") is not None
+
+
+@functools.lru_cache(maxsize=1)
+def version() -> tuple[int, int]:
+    """Return which git is installed, as in (2, 39)."""
+    numbers = run("version", folder=Path.cwd()).split()[2].split(".")
+    return int(numbers[0]), int(numbers[1])
 
 
 def repository_around(folder: Path) -> Path | None:
@@ -50,19 +58,66 @@ def start_repository(folder: Path, message: str) -> None:
         run(*commit, folder=folder, settings=_NOBODY)
 
 
-def run(*arguments: str, folder: Path, settings: tuple[str, ...] = ()) -> str:
+def commit(
+    tree: str,
+    parent: str,
+    message: str,
+    *,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Make a commit that no branch holds; where git knows no author, it is Scaffold's."""
+    command = ("commit-tree", tree, "-p", parent, "-m", message)
+    try:
+        return run(*command, folder=folder, environment=environment).strip()
+    except ScaffoldError:
+        return run(*command, folder=folder, environment=environment, settings=_NOBODY).strip()
+
+
+def run(
+    *arguments: str,
+    folder: Path,
+    settings: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    given: str = "",
+) -> str:
     """
     Run one git command in a folder and return what it prints.
+
+    Args:
+        arguments: The command and its arguments.
+        folder: Where to run it.
+        settings: What to set for this command, as `name=value`.
+        environment: Variables to set, beside the user's that name no repository.
+        given: What the command reads.
 
     Raises:
         ScaffoldError: git is missing, or failed; the message ends with git's own.
     """
-    options = [part for setting in (*_PLAIN, *settings) for part in ("-c", setting)]
-    result = _call([*options, *arguments], folder, _environment())
+    result = attempt(
+        *arguments, folder=folder, settings=settings, environment=environment, given=given
+    )
     if result.returncode:
-        reason = result.stderr.strip() or f"exit status {result.returncode}"
-        raise ScaffoldError(f"git {arguments[0]} failed in {str(folder)!r}: {reason}")
+        raise failure(result, arguments[0], folder)
     return result.stdout
+
+
+def attempt(
+    *arguments: str,
+    folder: Path,
+    settings: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    given: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run one git command as `run` does, and return how it ended, whatever that is."""
+    options = [part for setting in (*_PLAIN, *settings) for part in ("-c", setting)]
+    return _call([*options, *arguments], folder, {**_environment(), **(environment or {})}, given)
+
+
+def failure(result: subprocess.CompletedProcess[str], command: str, folder: Path) -> ScaffoldError:
+    """Return the error that tells what git said."""
+    reason = result.stderr.strip() or f"exit status {result.returncode}"
+    return ScaffoldError(f"git {command} failed in {str(folder)!r}: {reason}")
 
 
 @functools.lru_cache(maxsize=1)
@@ -73,18 +128,19 @@ def _environment() -> dict[str, str]:
 
 
 def _call(
-    arguments: list[str], folder: Path, environment: dict[str, str]
+    arguments: list[str], folder: Path, environment: dict[str, str], given: str = ""
 ) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
+        done = subprocess.run(
             ["git", *arguments],
             cwd=folder,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            input=given.encode("utf-8", "surrogateescape"),
             capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
             check=False,
         )
     except FileNotFoundError:
         raise ScaffoldError("git is not installed; install it, or use --no-git") from None
+    # Not as text: names and patches may hold any byte, and line ends of every kind.
+    texts = (part.decode("utf-8", "surrogateescape") for part in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, *texts)

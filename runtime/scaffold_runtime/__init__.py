@@ -21,9 +21,12 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         InMemoryDataset,
         Loader,
         Streams,
+        TableSet,
         cache_folder,
         choose_fold,
+        class_weights,
         read_image_set,
+        read_table_set,
         split_samples,
     )
     from scaffold_runtime.device import choose_device, to_device
@@ -81,6 +84,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         NotComputableError,
         Perplexity,
         Precision,
+        R2Score,
         Recall,
         RootMeanSquaredError,
         RunningAverage,
@@ -95,9 +99,10 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         cmRecall,
         mIoU,
     )
+    from scaffold_runtime.page import write_report
     from scaffold_runtime.program import launch
     from scaffold_runtime.ranges import Amount, Count, Share, Size
-    from scaffold_runtime.report import report_classification, report_run, write_report
+    from scaffold_runtime.report import report_classification, report_regression, report_run
     from scaffold_runtime.run import Run, start_run
     from scaffold_runtime.run_folder import find_run
     from scaffold_runtime.run_settings import RunSettings
@@ -110,6 +115,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.settings import parse_settings, plain_settings
     from scaffold_runtime.state import State
+    from scaffold_runtime.tbptt import Tbptt_Events, create_supervised_tbptt_trainer
     from scaffold_runtime.trainers import (
         create_supervised_evaluator,
         create_supervised_trainer,
@@ -117,7 +123,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.updates import Updater
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "EMA",
@@ -171,6 +177,7 @@ __all__ = [
     "Precision",
     "Profiler",
     "ProgressBar",
+    "R2Score",
     "Recall",
     "RemovableEventHandle",
     "RootMeanSquaredError",
@@ -186,6 +193,8 @@ __all__ = [
     "State",
     "Stopped",
     "Streams",
+    "TableSet",
+    "Tbptt_Events",
     "TensorboardLogger",
     "TerminateOnNan",
     "TimeLimit",
@@ -199,11 +208,13 @@ __all__ = [
     "cache_folder",
     "choose_device",
     "choose_fold",
+    "class_weights",
     "cmAccuracy",
     "cmPrecision",
     "cmRecall",
     "cosine_with_warm_up",
     "create_supervised_evaluator",
+    "create_supervised_tbptt_trainer",
     "create_supervised_trainer",
     "derive_seed",
     "find_run",
@@ -219,7 +230,9 @@ __all__ = [
     "read_checkpoint",
     "read_image_set",
     "read_json_lines",
+    "read_table_set",
     "report_classification",
+    "report_regression",
     "report_run",
     "restore_best",
     "seed_everything",
@@ -242,6 +255,7 @@ _HOMES = (
     "device",
     "errors",
     "intervals",
+    "page",
     "program",
     "listeners",
     "loggers",
@@ -254,6 +268,7 @@ _HOMES = (
     "seeding",
     "settings",
     "state",
+    "tbptt",
     "trainers",
     "updates",
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = {"train": "#8a94a6", "valid": "#2563eb", "test": "#d97706"}
+WRITTEN_CLASSES = 30  # Above, the counts in a confusion matrix could not be read.
 
 
 def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
@@ -19,12 +20,12 @@ def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
     from matplotlib.figure import Figure
 
     names = _metric_names(lines)
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
+    rows = -(-len(names) // 3) or 1
+    columns = -(-len(names) // rows)
     figure = Figure(figsize=(5.2 * columns, 3.6 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in panels[len(names) :]:
-        axes.axis("off")
+        axes.remove()
     for axes, name in zip(panels, names, strict=False):
         logged = [line for line in lines if isinstance(line.get(name), int | float)]
         for split in dict.fromkeys(line["split"] for line in logged):
@@ -45,13 +46,14 @@ def plot_confusion_matrix(counts: Tensor, class_names: Sequence[str]) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    size = 1.8 + 0.42 * len(class_names)
+    size = 1.8 + 0.42 * min(len(class_names), WRITTEN_CLASSES)
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     axes.imshow(shares.numpy(), cmap="Blues", vmin=0.0, vmax=1.0)
-    for row in range(len(class_names)):
-        for column in range(len(class_names)):
+    written = range(len(class_names) if len(class_names) <= WRITTEN_CLASSES else 0)
+    for row in written:
+        for column in written:
             if count := int(counts[row, column]):
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(count), ha="center", va="center", color=color, size=8)
@@ -89,6 +91,42 @@ def plot_images(images: Sequence[Tensor], titles: Sequence[str], columns: int = 
         axes.imshow(pixels.numpy(), cmap="gray_r", vmin=0.0, vmax=1.0)
         axes.set_title(title, size=8)
     return figure
+
+
+def plot_predictions(predicted: Tensor, actual: Tensor) -> Figure:
+    """Plot predicted numbers `(N,)` against the actual ones, beside the line of equal ones."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    axes = figure.subplots()
+    axes.axline((float(actual.mean()),) * 2, slope=1.0, color="#8a94a6", linewidth=1)
+    _scatter(axes, actual, predicted)
+    axes.set(xlabel="actual", ylabel="predicted")
+    axes.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def plot_residuals(predicted: Tensor, residuals: Tensor) -> Figure:
+    """Plot residuals `(N,)` over the predictions, and beside them how often each size occurs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.8, 3.6), layout="constrained")
+    cloud, heap = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    _scatter(cloud, predicted, residuals)
+    heap.hist(residuals.numpy(), bins=30, orientation="horizontal", color=COLORS["valid"])
+    cloud.set(xlabel="predicted", ylabel="actual - predicted")
+    heap.set(xlabel="samples")
+    for axes in (cloud, heap):
+        axes.axhline(0.0, color="#8a94a6", linewidth=1)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _scatter(axes: Axes, x: Tensor, y: Tensor) -> None:
+    alpha = 0.6 if len(x) < 2000 else 0.15
+    axes.scatter(x.numpy(), y.numpy(), s=9, alpha=alpha, linewidths=0, color=COLORS["valid"])
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _metric_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,42 +1,32 @@
-"""One page that shows what came of a run, to be opened without a network."""
+"""What came of a run, on one page: of any, of a classifier, of a regression."""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from scaffold_runtime.figures import plot_confusion_matrix, plot_curves, plot_images
-from scaffold_runtime.files import write_whole
+from scaffold_runtime.figures import (
+    plot_confusion_matrix,
+    plot_curves,
+    plot_images,
+    plot_predictions,
+    plot_residuals,
+)
 from scaffold_runtime.loggers.json_lines import read_json_lines
+from scaffold_runtime.page import Table, write_report
 from scaffold_runtime.run import Run
 from scaffold_runtime.settings import plain_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Sequence[Any]
-Table = Sequence[Row]
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; }
-h2 { font-size: 1.1rem; margin: 2.5rem 0 0.5rem; }
-p { margin: 0.3rem 0 1rem; opacity: 0.75; }
-img { max-width: 100%; background: white; border-radius: 6px; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; }
-td, th { padding: 0.15rem 1.5rem 0.15rem 0; border-bottom: 1px solid #8884; }
-pre { font-size: 0.85rem; line-height: 1.35; overflow-x: auto; }
-.numbers td { font-size: 1.3rem; }
-"""
+Batches = Iterable[tuple[Tensor, Tensor]]
+SHOWN_MISTAKES = 16
 
 
 def report_classification(
@@ -70,30 +60,69 @@ def report_classification(
     >>> report_classification(run, model, data, ["a", "b", "c", "d"], {"accuracy": 0.75}).name
     'report.html'
     """
-    images, labels, probabilities = _predict(model, data, run.device)
-    confidence, predicted = probabilities.max(dim=1)
-    classes = len(class_names)
-    counts = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    worst: list[_Mistake] = []
+    classes, wrong = len(class_names), 0
+    counts = torch.zeros(classes, classes, dtype=torch.long)
+    for inputs, labels, scores in _predict(run, model, data):
+        mistakes = _mistakes(inputs, labels, scores.softmax(dim=1))
+        wrong += len(mistakes)
+        worst = sorted(worst + mistakes, key=lambda each: -each.confidence)[:SHOWN_MISTAKES]
+        pairs = torch.bincount(labels * classes + scores.argmax(dim=1), minlength=classes**2)
+        counts += pairs.reshape(classes, classes)
     figures = {
         "confusion_matrix": (
-            f"{len(labels)} test samples: the diagonal is right; colours are shares of a row.",
-            plot_confusion_matrix(counts.reshape(classes, classes), class_names),
+            f"{counts.sum()} test samples: the diagonal is right; colours are shares of a row.",
+            plot_confusion_matrix(counts, class_names),
         ),
     }
-    wrong = (predicted != labels).nonzero().flatten()
-    worst = wrong[confidence[wrong].argsort(descending=True)][:16]
-    if len(worst):
-        said, is_, sure = predicted.tolist(), labels.tolist(), confidence.tolist()
-        titles = [
-            f"said {class_names[said[i]]} ({sure[i]:.0%})\nis {class_names[is_[i]]}"
-            for i in worst.tolist()
-        ]
+    if worst and worst[0].input.ndim > 1:
         figures["mistakes"] = (
-            f"The most confident of {len(wrong)} mistakes: what the model said, and what it is.",
-            plot_images(list(images[worst]), titles),
+            f"The most confident of {wrong} mistakes: what the model said, and what it is.",
+            plot_images([each.input for each in worst], [each.say(class_names) for each in worst]),
         )
-    shown = {f"test {name}": f"{value:.4f}" for name, value in numbers.items()}
-    return report_run(run, shown, figures)
+    tables = {
+        "classes": (
+            "Precision: of what was taken for a class, the share that is of it. "
+            "Recall: of what is of a class, the share that was taken for it.",
+            _precision_and_recall(counts, class_names),
+        )
+    }
+    return report_run(run, _of_test(numbers), figures, tables)
+
+
+def report_regression(
+    run: Run[Any],
+    model: nn.Module,
+    data: Batches,
+    numbers: Mapping[str, float],
+    in_units: Callable[[Tensor], Tensor] = lambda values: values,
+) -> Path:
+    """
+    Write the report of a regression, and say where: its curves, predictions and residuals.
+
+    Args:
+        run: Its `metrics.jsonl` has the curves.
+        model: Maps inputs to numbers `(B, 1)`.
+        data: The test data: batches of inputs, and of targets `(B, 1)`.
+        numbers: What the best checkpoint reached on these, by name.
+        in_units: Makes numbers to show of predictions and of targets.
+
+    Returns:
+        The path of the page.
+    """
+    pairs = [(in_units(said), in_units(is_)) for _, is_, said in _predict(run, model, data)]
+    predicted, actual = (torch.cat(parts).flatten() for parts in zip(*pairs, strict=True))
+    figures = {
+        "predictions": (
+            f"{len(actual)} test samples: on the line, predictions are right.",
+            plot_predictions(predicted, actual),
+        ),
+        "residuals": (
+            "By how much the truth is above the prediction; best is a cloud without a shape.",
+            plot_residuals(predicted, actual - predicted),
+        ),
+    }
+    return report_run(run, _of_test(numbers), figures)
 
 
 def report_run(
@@ -135,94 +164,48 @@ def report_run(
     return path
 
 
-def write_report(
-    folder: Path,
-    title: str,
-    subtitle: str,
-    numbers: Mapping[str, str],
-    figures: Mapping[str, tuple[str, Figure]],
-    settings: Mapping[str, Any],
-    tables: Mapping[str, tuple[str, Table]] | None = None,
-    texts: Mapping[str, tuple[str, str]] | None = None,
-) -> Path:
-    """
-    Write each figure to `figures/`, and one page with everything in it.
-
-    Args:
-        folder: The run's.
-        title: Of the page.
-        subtitle: When and how the run was started, for example.
-        numbers: What the run reached, by name.
-        figures: A caption and a picture, by the name of its file.
-        settings: Of the run.
-        tables: A caption and rows of which the first is the heading, by title.
-        texts: A caption and lines to be shown as they are, by title.
-
-    Returns:
-        The path of the page, `report.html`.
-
-    >>> import tempfile
-    >>> numbers, settings = {"test accuracy": "98.9 %"}, {"lr": 0.004}
-    >>> write_report(Path(tempfile.mkdtemp()), "Digits", "a first run", numbers, {}, settings).name
-    'report.html'
-    """
-    sections = [_table(numbers.items(), "numbers")]
-    for name, (caption, figure) in figures.items():
-        picture = _png(figure)
-        write_whole(folder / "figures" / f"{name}.png", picture)
-        width = round(96 * figure.get_figwidth())  # CSS pixels in an inch.
-        source = base64.b64encode(picture).decode()
-        image = (
-            f'<img width="{width}" alt="{html.escape(caption)}" '
-            f'src="data:image/png;base64,{source}">'
-        )
-        sections.append(_section(name.replace("_", " "), caption, image))
-    for title_, (caption, (heading, *rows)) in (tables or {}).items():
-        sections.append(_section(title_, caption, _table(rows, heading=heading)))
-    for title_, (caption, text) in (texts or {}).items():
-        sections.append(_section(title_, caption, f"<pre>{html.escape(text)}</pre>"))
-    sections.append(_section("settings", "", _table(settings.items())))
-    page = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>"
-        f"<p>{html.escape(subtitle)}</p>{''.join(sections)}</html>"
-    )
-    path = folder / "report.html"
-    write_whole(path, page.encode())
-    return path
-
-
 @torch.no_grad()
 def _predict(
-    model: nn.Module, data: Iterable[tuple[Tensor, Tensor]], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all images, labels and class probabilities, on the CPU."""
+    run: Run[Any], model: nn.Module, data: Batches
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Give inputs, targets and outputs of each batch, on the CPU."""
     model.eval()
-    batches = [
-        (images, labels, model(images.to(device)).softmax(dim=1).cpu()) for images, labels in data
+    for inputs, targets in islice(data, run.valid_length):
+        yield inputs, targets, model(inputs.to(run.device)).float().cpu()
+
+
+class _Mistake(NamedTuple):
+    confidence: float
+    said: int
+    is_: int
+    input: Tensor
+
+    def say(self, class_names: Sequence[str]) -> str:
+        said, is_ = class_names[self.said], class_names[self.is_]
+        return f"said {said} ({self.confidence:.0%})\nis {is_}"
+
+
+def _mistakes(inputs: Tensor, labels: Tensor, probabilities: Tensor) -> list[_Mistake]:
+    confidence, predicted = probabilities.max(dim=1)
+    wrong = (predicted != labels).nonzero().flatten().tolist()
+    return [
+        _Mistake(float(confidence[i]), int(predicted[i]), int(labels[i]), inputs[i]) for i in wrong
     ]
-    images, labels, probabilities = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    return images, labels, probabilities
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=144)
-    return buffer.getvalue()
+def _precision_and_recall(counts: Tensor, class_names: Sequence[str]) -> Table:
+    """Return rows for a table; `counts` has actual classes in its rows."""
+    right, actual, predicted = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
+    rows: list[Sequence[str]] = [("class", "samples", "precision", "recall")]
+    for label, name in enumerate(class_names):
+        shares = (_share(right[label], of[label]) for of in (predicted, actual))
+        rows.append((name, str(int(actual[label])), *shares))
+    return rows
 
 
-def _section(title: str, caption: str, content: str) -> str:
-    title = title[:1].upper() + title[1:]
-    paragraph = f"<p>{html.escape(caption)}</p>" if caption else ""
-    return f"<h2>{html.escape(title)}</h2>{paragraph}{content}"
+def _share(part: Tensor, whole: Tensor) -> str:
+    return f"{float(part / whole):.1%}" if whole > 0 else "-"
 
 
-def _table(rows: Iterable[Row], style: str = "", heading: Row = ()) -> str:
-    lines = [_row("th", heading)] if heading else []
-    lines += [_row("td", row) for row in rows]
-    return f'<table class="{style}">{"".join(lines)}</table>'
-
-
-def _row(cell: str, values: Row) -> str:
-    cells = (f"<{cell}>{html.escape(str(value))}</{cell}>" for value in values)
-    return f"<tr>{''.join(cells)}</tr>"
+def _of_test(numbers: Mapping[str, float]) -> dict[str, str]:
+    return {f"test {name}": f"{value:.4f}" for name, value in numbers.items()}

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
+from scaffold_runtime.checkpoints.best_checkpoint import BestCheckpoint
 from scaffold_runtime.checkpoints.checkpoint import Checkpoint
 from scaffold_runtime.device import choose_device
 from scaffold_runtime.engine import Engine
@@ -137,6 +138,25 @@ class Run(Generic[Settings]):
         checkpoint.attach(trainer, settings.save_every)
         SaveOnSignal(checkpoint.save_or_report, settings.max_time).attach(trainer)
         return checkpoint
+
+    def keep_best(
+        self,
+        trainer: Engine,
+        parts: Mapping[str, Any],
+        score_name: str,
+        mode: Literal["max", "min"] = "max",
+        model_name: str = "model",
+    ) -> BestCheckpoint:
+        """Return what keeps these parts as they were at the best score that it is offered."""
+        return BestCheckpoint(
+            self.checkpoints,
+            parts,
+            trainer,
+            score_name,
+            mode,
+            model_name=model_name,
+            on_error=self.settings.on_save_error,
+        )
 
     def resume(self, checkpoint: Checkpoint, max_epochs: int | None = None) -> None:
         """

@@ -55,6 +55,6 @@ ONCE = (*ACTIONS, "max_time")
 # setting its checkpoints would not fit, its data be split anew, or its record be false.
 CHANGEABLE = (
     *("run", "device", "num_workers", "max_epochs", "patience", "validate_every", "log_every"),
-    *("save_every", "save_in_background", "on_save_error"),
+    *("save_every", "save_in_background", "on_save_error", "cache"),
     *ONCE,
 )

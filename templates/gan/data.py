@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from scaffold_runtime import ImageSet, InMemoryDataset, Loader, UserError, read_image_set
+from scaffold_runtime import (
+    ImageSet,
+    InMemoryDataset,
+    Loader,
+    UserError,
+    cache_folder,
+    read_image_set,
+)
 
 if TYPE_CHECKING:
     from train import Settings
 
-PROJECT = Path(__file__).parent
 MEASURED = 2_000  # Images of a split, at most, that generated ones are compared with.
 
 
@@ -59,10 +65,11 @@ def make_data(settings: Settings) -> Data:
 
 def read_images(settings: Settings) -> ImageSet:
     """Read the set of images that the settings name."""
-    folder = Path(settings.data_folder) if settings.data_folder else PROJECT / "data"
-    if settings.data == "image-folder" and not settings.data_folder:
-        raise UserError("--data image-folder needs the folder of the pictures: --data-folder")
-    return read_image_set(settings.data, folder, settings.image_size or None, settings.seed)
+    if settings.dataset == "image-folder" and not settings.path:
+        raise UserError("--dataset image-folder needs its folder: --path FOLDER")
+    folders = {"digits": Path(__file__).parent / "data", "image-folder": Path(settings.path)}
+    folder = folders.get(settings.dataset, cache_folder(settings.cache))
+    return read_image_set(settings.dataset, folder, settings.image_size or None, settings.seed)
 
 
 def make_dataset(images: ImageSet, split: str) -> InMemoryDataset:

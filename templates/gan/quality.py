@@ -205,12 +205,12 @@ class Classifier(nn.Module):
 def make_classifier(run: Run[Any], data: Data) -> Classifier:
     """Return the classifier of these data: the one that was kept, or a new one."""
     settings = run.settings
-    about = [settings.data, settings.data_folder, settings.seed, settings.classifier_steps]
+    about = [settings.dataset, settings.path, settings.seed, settings.classifier_steps]
     about += [data.shape, data.class_names, len(data.train.dataset)]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     # A trial run, which leaves nothing, has a temporary folder.
     folder = run.folder if run.is_trial else RUNS / ".classifiers"
-    path = folder / f"{settings.data}-{digest[:12]}.pt"
+    path = folder / f"{settings.dataset}-{digest[:12]}.pt"
     with random_scope(settings.seed):  # A run draws the same numbers, whether it trains one or not.
         classifier = Classifier(data.shape[0], len(data.class_names)).to(run.device)
         try:

@@ -20,8 +20,7 @@ from data import make_data
 from model import LOSSES, gradient_penalty, make_models
 from pictures import report_generator, write_samples
 from quality import make_classifier, make_evaluator
-from scaffold_runtime import BestCheckpoint, Engine, Events, RunSettings, launch, start_run
-from scaffold_runtime.checkpoints import restore_best
+from scaffold_runtime import Engine, Events, RunSettings, launch, restore_best, start_run
 from scaffold_runtime.handlers import EMA, TerminateOnNan
 from scaffold_runtime.metrics import RunningAverage
 from scaffold_runtime.settings import Amount, Count, Range, Size
@@ -29,8 +28,9 @@ from scaffold_runtime.settings import Amount, Count, Range, Size
 
 @dataclass(frozen=True)
 class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
-    data: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"  # See data.py.
-    data_folder: str = ""  # Of the pictures, or for downloads; empty is data/ beside this file.
+    dataset: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"
+    path: str = ""  # Of image-folder: the folder with a folder of pictures for each class.
+    cache: str | None = None  # The folder for downloads; by default ~/.cache/scaffold.
     image_size: Count = 0  # Pixels of height and width; 0 leaves the images as they are.
     loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"  # See model.py and README.md.
     critic_steps: Size = 1  # Updates of the discriminator in a step.
@@ -86,8 +86,7 @@ def main(settings: Settings) -> dict[str, float]:
     RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_g"]).attach(trainer, "loss_g")
     ema.attach(trainer)
     evaluator = make_evaluator(run, data, ema.ema_model, classifier)
-    kept = run.checkpoints, {"generator": ema.ema_model}
-    best = BestCheckpoint(*kept, trainer, "frechet", "min", on_error=settings.on_save_error)
+    best = run.keep_best(trainer, {"generator": ema.ema_model}, "frechet", "min")
     parts = {"trainer": trainer, "generator": generator, "discriminator": discriminator}
     parts |= {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d, "ema": ema, "best": best}
     run.follow(trainer, ["loss_d", "loss_g"])  # Progress bar, metrics.jsonl and config.yaml.
@@ -107,7 +106,7 @@ def main(settings: Settings) -> dict[str, float]:
         run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(run.batches(data.train), settings.max_epochs, epoch_length=run.train_length)
-    path = restore_best(*kept)
+    path = restore_best(run.checkpoints, {"generator": ema.ema_model})
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
     run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")

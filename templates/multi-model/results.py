@@ -87,14 +87,7 @@ def keep_best(
 ) -> dict[str, BestCheckpoint]:
     """Return what keeps the best state of each model, by its accuracy, in files of its name."""
     return {
-        name: BestCheckpoint(
-            run.checkpoints,
-            {name: model},
-            trainer,
-            "accuracy",
-            model_name=name,
-            on_error=run.settings.on_save_error,
-        )
+        name: run.keep_best(trainer, {name: model}, "accuracy", model_name=name)
         for name, model in models.items()
     }
 

@@ -1,27 +1,32 @@
-"""The models: each maps images `(N, channels, height, width)` to scores `(N, classes)`."""
+"""The models: each maps inputs `(N, *shape)` to outputs `(N, outputs)`: scores, or a number."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
-from data import CLASS_NAMES, IMAGE_SHAPE
+from data import Data
 
 if TYPE_CHECKING:
     from train import Settings
 
 
-def make_model(settings: Settings) -> nn.Module:
-    """Make the model that the settings name."""
+def make_model(settings: Settings, data: Data) -> nn.Module:
+    """Make the model that the settings name, for samples and targets of the data's shapes."""
     models = {"cnn": make_cnn, "mlp": make_mlp}
-    return models[settings.model](settings.width, settings.dropout)
+    models |= {"linear": make_linear, "resnet": make_resnet}
+    shape, outputs = data.samples.shape, len(data.samples.class_names) or 1
+    model = models[settings.model](shape, outputs, settings.width, settings.dropout)
+    if settings.compile:
+        model.compile()
+    return model
 
 
-def make_cnn(width: int, dropout: float) -> nn.Module:
-    """Three convolutions, the last two at half the resolution, then the mean over the image."""
-    channels = IMAGE_SHAPE[0]
+def make_cnn(shape: tuple[int, ...], outputs: int, width: int, dropout: float) -> nn.Module:
+    """Four convolutions, the last two at half the resolution, then the mean over the image."""
+    channels = shape[0]
     return nn.Sequential(
         *convolution(channels, width),
         *convolution(width, width),
@@ -31,7 +36,7 @@ def make_cnn(width: int, dropout: float) -> nn.Module:
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Dropout(dropout),
-        nn.Linear(2 * width, len(CLASS_NAMES)),
+        nn.Linear(2 * width, outputs),
     )
 
 
@@ -44,16 +49,66 @@ def convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
     ]
 
 
-def make_mlp(width: int, dropout: float) -> nn.Module:
+def make_mlp(shape: tuple[int, ...], outputs: int, width: int, dropout: float) -> nn.Module:
     """Two hidden layers of 8 x width units."""
     hidden = 8 * width
     return nn.Sequential(
         nn.Flatten(),
-        nn.Linear(math.prod(IMAGE_SHAPE), hidden),
+        nn.Linear(math.prod(shape), hidden),
         nn.ReLU(),
         nn.Dropout(dropout),
         nn.Linear(hidden, hidden),
         nn.ReLU(),
         nn.Dropout(dropout),
-        nn.Linear(hidden, len(CLASS_NAMES)),
+        nn.Linear(hidden, outputs),
     )
+
+
+def make_linear(shape: tuple[int, ...], outputs: int, width: int, dropout: float) -> nn.Module:
+    """One layer, with which every other model is to be compared; it has no width and no dropout."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs))
+
+
+def make_resnet(shape: tuple[int, ...], outputs: int, width: int, dropout: float) -> nn.Module:
+    """Three pairs of residual blocks, each at half the resolution and with twice the channels."""
+    return nn.Sequential(
+        *convolution(shape[0], width),
+        ResidualBlock(width, width),
+        ResidualBlock(width, width),
+        ResidualBlock(width, 2 * width, stride=2),
+        ResidualBlock(2 * width, 2 * width),
+        ResidualBlock(2 * width, 4 * width, stride=2),
+        ResidualBlock(4 * width, 4 * width),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(4 * width, outputs),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """
+    What two convolutions add to their input.
+
+    He et al., "Deep Residual Learning for Image Recognition" (2016), figure 5 on the left; where
+    the shape changes, a 1 x 1 convolution takes the input there.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
+                nn.BatchNorm2d(channels_out),
+            )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return nn.functional.relu(self.shortcut(inputs) + self.residual(inputs))

@@ -1,9 +1,8 @@
 """
-Train a classifier of handwritten digits.
+Train a classifier of handwritten digits, of other images, or of the rows of a table.
 
     python train.py                         # with the settings below
     python train.py --run wide --width 64   # another run, with other values
-    python train.py --config my.yaml        # with values from a file
     python train.py --resume                # go on where this run stopped
     python train.py --evaluate test         # measure this run's best checkpoint
     python train.py --fast-dev-run          # one batch of everything, nothing is written
@@ -17,30 +16,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
-from torch import optim
 
-from data import CLASS_NAMES, make_data
+import choices
+from data import make_data
 from model import make_model
-from scaffold_runtime import (
-    BestCheckpoint,
-    Engine,
-    Events,
-    RunSettings,
-    launch,
-    restore_best,
-    start_run,
-)
+from scaffold_runtime import Engine, Events, launch, restore_best, start_run
 from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
-from scaffold_runtime.report import report_classification
-from scaffold_runtime.schedules import cosine_with_warm_up
 from scaffold_runtime.settings import Amount, Count, Share, Size
 from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 
 
 @dataclass(frozen=True)
-class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
-    model: Literal["cnn", "mlp"] = "cnn"  # See model.py.
+class Settings(choices.TrainingSettings):  # Has dataset, optimizer, run, seed and more, too.
+    model: Literal["cnn", "mlp", "linear", "resnet"] = "cnn"  # See model.py.
     width: Size = 32  # Channels of the first layer; the others are multiples of it.
     dropout: Share = 0.2  # Share of the features that a training step leaves out.
     max_shift: Count = 1  # Pixels by which a training image is moved at most.
@@ -55,52 +44,61 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
 
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return what the best checkpoint reaches on the test data."""
+    choices.check_settings(settings)
+    data = make_data(settings)  # What cannot be read is refused before the run has a folder.
     run = start_run(settings)
     settings = run.settings  # One batch of everything with --fast-dev-run.
 
     # --- Parts ----------------------------------------------------------------
-    data = make_data(settings)
     batches = run.batches(data.train)
-    model = make_model(settings).to(run.device)
-    optimizer = optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    schedule = cosine_with_warm_up(run.total_iterations(batches), warm_up=0.1)
-    scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
+    model = make_model(settings, data).to(run.device)
+    ema = choices.make_ema(settings, model)  # None without --ema.
+    criterion = choices.make_criterion(settings, data).to(run.device)
+    optimizer = choices.make_optimizer(settings, model)
+    updater, autocast = choices.make_updater(settings, optimizer, run.device)
+    scheduler = choices.make_scheduler(settings, optimizer, run.total_iterations(batches))
 
     # --- One step: forward, loss, backward, update ----------------------------
     def train_step(trainer, batch):
         model.train()
-        images, labels = to_device(batch, run.device)
-        scores = model(images)
-        loss = F.cross_entropy(scores, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        scheduler.step()
-        return {"loss": loss.detach(), "y_pred": scores.detach(), "y": labels}
+        inputs, targets = to_device(batch, run.device)
+        with autocast:  # In fewer bits, where that is safe, with --precision.
+            outputs = model(inputs)
+        loss = criterion(outputs.float(), targets)
+        updater.backward(loss)
+        if updater.step(trainer):  # After each batch, or fewer with --accumulate.
+            if settings.schedule != "plateau":
+                scheduler.step()
+            if ema:
+                ema.update()
+        return {"loss": loss.detach(), "y_pred": outputs.detach(), "y": targets}
 
     # --- What happens around the steps ----------------------------------------
     trainer = Engine(train_step)
-    RunningAverage(alpha=0.9, output_transform=lambda o: o["loss"]).attach(trainer, "loss")
+    smooth = RunningAverage(alpha=0.9, output_transform=lambda o: o["loss"], epoch_bound=False)
+    smooth.attach(trainer, "loss")
     Accuracy().attach(trainer, "accuracy")
     metrics = {"loss": Loss(F.cross_entropy), "accuracy": Accuracy()}
     evaluator = create_supervised_evaluator(model, metrics, run.device)
-
-    best = BestCheckpoint(
-        run.checkpoints, {"model": model}, trainer, "accuracy", on_error=settings.on_save_error
-    )
-    stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics["accuracy"], trainer)
+    score = "accuracy"
+    if settings.task == "regression":  # Which has errors, and no accuracy.
+        trainer, evaluator, score = choices.make_regression_engines(train_step, model, data, run)
+    best = run.keep_best(trainer, {"model": model}, score)
+    stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics[score], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
-    parts |= {"best": best, "stopping": stopping}
-
+    parts |= {"best": best, "stopping": stopping, **choices.further_parts(settings, updater, ema)}
     run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
-        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        with choices.averaged(ema):  # With --ema what is validated, and kept when it is best.
+            metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+            best.offer(metrics[score])
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
-        best.offer(metrics["accuracy"])
         stopping(evaluator)
+        if settings.schedule == "plateau":
+            scheduler.step(metrics[score])
 
     trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
 
@@ -112,9 +110,9 @@ def main(settings: Settings) -> dict[str, float]:
     path = restore_best(run.checkpoints, {"model": model})
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
-    run.say(f"{split} accuracy {reached['accuracy']:.2%} with the best checkpoint, {path}")
+    run.say(f"{split} {score} {reached[score]:.4f} with the best checkpoint, {path}")
     if not settings.evaluate:
-        report_classification(run, model, data.test, CLASS_NAMES, reached)
+        choices.report_outcome(run, model, data, reached)
     return reached
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+import updating
+from updating import Story
 
-from scaffold import releases
+from scaffold import releases, render
 from scaffold.releases import File, Release
 
 SMALL = {
@@ -83,3 +85,10 @@ def scaffold(small: Path, tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Story:
+    """A template of which nothing is rendered, and a place for a project of it."""
+    monkeypatch.setattr(render, "render", updating.copy)
+    return Story(tmp_path / "story")

@@ -102,6 +102,7 @@ WITH_DEVICE: list[tuple[Callable[..., Metric], Any]] = [
     (scaffold.MeanSquaredError, SCALED),
     (scaffold.RootMeanSquaredError, SCALED),
     (scaffold.MeanAbsoluteError, SCALED),
+    (scaffold.R2Score, SCALED),
     (scaffold.Perplexity, BATCH),
     (scaffold.BitsPerCharacter, BATCH),
     (scaffold.ROC_AUC, RANKED),

@@ -15,19 +15,19 @@ PACKAGE = Path(__file__).resolve().parents[2] / "runtime" / "scaffold_runtime"
 LAYERS = [
     {"program", "report"},
     {"run"},
-    {"handlers", "metrics", "loggers", "checkpoints", "data", "trainers"},
+    {"handlers", "metrics", "loggers", "checkpoints", "data", "trainers", "tbptt"},
     {"updates"},
     {"engine"},
     {"course"},
     {"dispatcher"},
     {"listeners", "intervals"},
     {"events", "state", "stream"},
-    {"figures", "settings", "run_folder", "device", "schedules"},
+    {"figures", "page", "settings", "run_folder", "device", "schedules"},
     {"run_settings", "lock"},
     {"ranges", "errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
-BESIDE = {("trainers", "metrics"), ("handlers", "checkpoints")}
+BESIDE = {("trainers", "metrics"), ("tbptt", "trainers"), ("handlers", "checkpoints")}
 OPTIONAL = ["tqdm", "yaml", "tyro", "matplotlib"]
 
 

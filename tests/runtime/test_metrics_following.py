@@ -266,6 +266,7 @@ METRICS: list[Callable[[], Metric]] = [
     lambda: scaffold.MeanSquaredError(transform_to_numbers),
     lambda: scaffold.RootMeanSquaredError(transform_to_numbers),
     lambda: scaffold.MeanAbsoluteError(transform_to_numbers),
+    lambda: scaffold.R2Score(transform_to_numbers),
     lambda: scaffold.ROC_AUC(transform_to_numbers),
     lambda: scaffold.AveragePrecision(transform_to_numbers),
     lambda: scaffold.EpochMetric(lambda y_pred, y: y_pred.sum() + y.sum()),

@@ -61,6 +61,7 @@ CASES: list[tuple[Callable[[], Metric], Any]] = [
     (scaffold.MeanSquaredError, NUMBERS),
     (scaffold.RootMeanSquaredError, NUMBERS),
     (scaffold.MeanAbsoluteError, NUMBERS),
+    (scaffold.R2Score, NUMBERS),
     (scaffold.ROC_AUC, NUMBERS),
     (scaffold.AveragePrecision, NUMBERS),
     (lambda: scaffold.EpochMetric(lambda y_pred, y: y_pred.sum()), (SCORES, CLASSES)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -284,6 +285,29 @@ def test_errors(made: Any, dtype: torch.dtype) -> None:
     )
 
 
+@given(sizes(), strategies.sampled_from([0.0, 1e6]))
+@EXAMPLES
+def test_the_explained_share_of_the_variance_is_that_of_scikit_learn(
+    made: Any, offset: float
+) -> None:
+    """Whatever the batches, and also where the mean is large beside the deviations."""
+    sizes_, _, _, generator = made
+    batches = [
+        tuple(offset + torch.rand(2, size, dtype=torch.float64, generator=generator))
+        for size in [2, *sizes_]
+    ]
+    y_pred, y = (torch.cat([batch[i] for batch in batches]).numpy() for i in (0, 1))
+
+    assert value(scaffold.R2Score(), batches) == pytest.approx(
+        reference.r2_score(y, y_pred), rel=1e-6, abs=1e-6
+    )
+
+
+def test_where_targets_are_all_equal_nothing_is_explained() -> None:
+    """The share is not a number, so that it is never the best."""
+    assert math.isnan(value(scaffold.R2Score(), [(torch.rand(3), torch.ones(3))]))
+
+
 def test_a_column_fits_a_row_and_nothing_else_does() -> None:
     """Predictions (N, 1) are compared with targets (N,) one by one; other shapes are refused."""
     column, row = torch.tensor([[1.0], [2.0]]), torch.tensor([1.0, 4.0])
@@ -477,6 +501,7 @@ def test_nothing_has_no_value(metric: Metric) -> None:
     [
         scaffold.MeanSquaredError(),
         scaffold.MeanAbsoluteError(),
+        scaffold.R2Score(),
         scaffold.ROC_AUC(),
         scaffold.AveragePrecision(),
     ],

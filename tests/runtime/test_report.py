@@ -16,8 +16,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from scaffold_runtime import Run, RunSettings, State, report_classification, write_report
-from scaffold_runtime.figures import plot_confusion_matrix, plot_curves, plot_images
+from scaffold_runtime import (
+    Run,
+    RunSettings,
+    State,
+    report_classification,
+    report_regression,
+    write_report,
+)
+from scaffold_runtime.figures import (
+    plot_confusion_matrix,
+    plot_curves,
+    plot_images,
+    plot_predictions,
+    plot_residuals,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -89,6 +102,38 @@ def test_every_text_is_shown_as_it_is(tmp_path: Path, texts: list[str]) -> None:
     assert page.alternatives == [caption]
 
 
+def test_precision_and_recall_of_each_class_are_listed(tmp_path: Path) -> None:
+    """Of two classes that are taken for each other, and two that are right."""
+    _, page = report(tmp_path, wrong=2)
+    start = page.texts.index("class")
+
+    assert page.texts[start : start + 20] == [
+        *("class", "samples", "precision", "recall"),
+        *("zero", "1", "0.0%", "0.0%"),
+        *("one", "1", "0.0%", "0.0%"),
+        *("two", "1", "100.0%", "100.0%"),
+        *("three", "1", "100.0%", "100.0%"),
+    ]
+
+
+def test_a_regressions_report_is_whole(tmp_path: Path) -> None:
+    """Its pictures show predictions and residuals in units, on as many batches as are asked for."""
+    run = Run(Settings(limit_valid_batches=1), tmp_path, torch.device("cpu"))
+    run.logger.log("valid", State(iteration=1), {"loss": 0.5})
+    batch = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [3.0]])
+
+    path = report_regression(run, nn.Identity(), [batch, batch], {"r2": 0.5}, lambda y: 10 * y)
+
+    assert {"test r2", "0.5000", "2 test samples: on the line, predictions are right."} <= set(
+        Page(path).texts
+    )
+    assert sorted(each.stem for each in (tmp_path / "figures").iterdir()) == [
+        "curves",
+        "predictions",
+        "residuals",
+    ]
+
+
 # --- Pictures -------------------------------------------------------------
 
 
@@ -116,6 +161,17 @@ def test_a_loss_that_is_not_positive_is_drawn_on_a_linear_scale(least: float, sc
 
     assert axes.get_yscale() == scale
     assert axes.get_ylim()[0] <= least
+
+
+def test_predictions_are_drawn_against_what_is_true() -> None:
+    """Predictions stand over the actual numbers, residuals over the predictions."""
+    predicted, actual = torch.tensor([1.0, 2.0]), torch.tensor([1.5, 4.0])
+    (axes,) = plot_predictions(predicted, actual).axes
+    cloud, _ = plot_residuals(predicted, actual - predicted).axes
+
+    assert axes.collections[0].get_offsets().tolist() == [[1.5, 1.0], [4.0, 2.0]]
+    assert cloud.collections[0].get_offsets().tolist() == [[1.0, 0.5], [2.0, 2.0]]
+    assert (axes.get_xlabel(), cloud.get_ylabel()) == ("actual", "actual - predicted")
 
 
 def test_the_confusion_matrix_writes_its_counts() -> None:

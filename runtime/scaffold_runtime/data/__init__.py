@@ -2,18 +2,25 @@
 
 from scaffold_runtime.data.datasets import InMemoryDataset
 from scaffold_runtime.data.downloads import cache_folder
+from scaffold_runtime.data.image_files import read_picture
 from scaffold_runtime.data.image_sets import ImageSet, read_image_set
 from scaffold_runtime.data.loader import Loader
-from scaffold_runtime.data.splits import choose_fold, split_samples
+from scaffold_runtime.data.splits import choose_fold, class_weights, split_samples
 from scaffold_runtime.data.streams import Streams
+from scaffold_runtime.data.tables import TableSet, read_rows, read_table_set
 
 __all__ = [
     "ImageSet",
     "InMemoryDataset",
     "Loader",
     "Streams",
+    "TableSet",
     "cache_folder",
     "choose_fold",
+    "class_weights",
     "read_image_set",
+    "read_picture",
+    "read_rows",
+    "read_table_set",
     "split_samples",
 ]

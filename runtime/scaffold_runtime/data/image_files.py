@@ -108,24 +108,25 @@ def open_image_files(paths: Sequence[Path], image_size: int | None, grey: bool) 
     return ImageFiles(paths, (1 if grey else 3, height, width))
 
 
-def read_picture(path: Path, shape: Shape) -> Tensor:
+def read_picture(path: Path, shape: Shape | None = None) -> Tensor:
     """
-    Return a picture of shape `(C, H, W)` with values from 0 to 1.
+    Return a picture `(C, H, W)` with values from 0 to 1.
 
-    It is scaled, and cropped to its middle if it has other proportions. What is
-    transparent shows white.
+    It is scaled, and cropped to its middle if it has other proportions than this
+    shape; by default it is as large as it is, and in colour. What is transparent
+    shows white.
 
     Raises:
         UserError: It cannot be read.
     """
-    channels, height, width = shape
 
     def scale(image: Image) -> Tensor:
         from PIL import ImageOps
 
-        upright = _opaque(ImageOps.exif_transpose(image))
-        fitted = ImageOps.fit(upright.convert("L" if channels == 1 else "RGB"), (width, height))
-        pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
+        image = _opaque(ImageOps.exif_transpose(image))
+        channels, height, width = shape or (3, image.height, image.width)
+        image = ImageOps.fit(image.convert("L" if channels == 1 else "RGB"), (width, height))
+        pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
         return pixels.reshape(height, width, channels).movedim(-1, 0).float() / 255
 
     tensor: Tensor = _with_picture(path, scale)

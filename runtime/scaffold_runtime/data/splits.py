@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scaffold_runtime.errors import UserError
+
 Splits = dict[str, Tensor]  # Indices of samples by "train", "valid" and "test".
 
 
@@ -43,13 +45,13 @@ def choose_fold(splits: Splits, targets: Tensor, folds: int, fold: int, seed: in
 
     Args:
         splits: By "train", "valid" and "test".
-        targets: Labels or numbers of all samples, `(N,)`.
+        targets: Labels or numbers of all samples, `(N,)` or `(N, 1)`.
         folds: How many, at least 2.
         fold: The one that validates, from 0.
         seed: Decides which samples go where, alike for each `fold`.
 
     Raises:
-        ValueError: There is no such fold, or there are fewer samples than folds.
+        UserError: There is no such fold, or there are fewer samples than folds.
 
     >>> splits = {"train": torch.arange(6), "valid": torch.arange(6, 8), "test": torch.tensor([8])}
     >>> labels = torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0])
@@ -59,9 +61,9 @@ def choose_fold(splits: Splits, targets: Tensor, folds: int, fold: int, seed: in
     """
     pool = torch.cat([splits["train"], splits["valid"]])
     if not 0 <= fold < folds or folds < 2 or folds > len(pool):
-        raise ValueError(f"there is no fold {fold} of {folds} for {len(pool)} samples")
+        raise UserError(f"there is no fold {fold} of {folds} folds of {len(pool)} samples")
     pool = pool[_shuffled(len(pool), seed)]
-    pool = pool[targets[pool].argsort(stable=True)]
+    pool = pool[targets.flatten()[pool].argsort(stable=True)]
     generator = torch.Generator().manual_seed(seed)
     rows = -(-len(pool) // folds)
     folds_of = torch.rand(rows, folds, generator=generator).argsort(dim=1).flatten()[: len(pool)]
@@ -70,3 +72,21 @@ def choose_fold(splits: Splits, targets: Tensor, folds: int, fold: int, seed: in
 
 def _shuffled(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def class_weights(labels: Tensor, classes: int = 0) -> Tensor:
+    """
+    Return a weight for each class `(C,)` that gives all of them the same share.
+
+    That is N / (C * its samples), so that the mean over samples is 1; 0 for a class
+    without samples.
+
+    Args:
+        labels: Whole numbers from 0, `(N,)`.
+        classes: C, if it is more than the labels show.
+
+    >>> class_weights(torch.tensor([0, 0, 0, 1]))
+    tensor([0.6667, 2.0000])
+    """
+    counts = torch.bincount(labels, minlength=classes)
+    return torch.where(counts > 0, len(labels) / (len(counts) * counts.clamp(min=1)), 0.0)

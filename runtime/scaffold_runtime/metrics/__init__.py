@@ -27,6 +27,7 @@ from scaffold_runtime.metrics.ranking import ROC_AUC, AveragePrecision
 from scaffold_runtime.metrics.regression import (
     MeanAbsoluteError,
     MeanSquaredError,
+    R2Score,
     RootMeanSquaredError,
 )
 from scaffold_runtime.metrics.running_average import RunningAverage
@@ -65,6 +66,7 @@ __all__ = [
     "NotComputableError",
     "Perplexity",
     "Precision",
+    "R2Score",
     "Recall",
     "RootMeanSquaredError",
     "RunningAverage",

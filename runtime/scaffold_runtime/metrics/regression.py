@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from math import sqrt
 
 import torch
 from torch import Tensor
@@ -28,16 +28,8 @@ class _MeanOfDistances(Metric):
         Raises:
             ValueError: The shapes differ, by more than a last dimension of 1.
         """
-        y_pred, y = output
-        if y_pred.shape != y.shape or y.ndim == 0:
-            fewer, more = sorted((tuple(y_pred.shape), tuple(y.shape)), key=len)
-            if not fewer or (*fewer, 1) != more:
-                raise ValueError(
-                    f"predictions of shape {tuple(y_pred.shape)} "
-                    f"do not fit targets of {tuple(y.shape)}"
-                )
-            y = y.reshape(y_pred.shape)
-        difference = _exact(y_pred.detach()) - _exact(y.detach())
+        y_pred, y = _fitting(*output)
+        difference = y_pred - y
         distances = self._distance(difference)
         total = distances.sum(dtype=sum_dtype(distances.device))
         self._sum = add_up(self._sum, self._keep(total))
@@ -77,7 +69,7 @@ class RootMeanSquaredError(MeanSquaredError):
     """
 
     def compute(self) -> float:
-        return sqrt(super().compute())
+        return math.sqrt(super().compute())
 
 
 class MeanAbsoluteError(_MeanOfDistances):
@@ -92,6 +84,68 @@ class MeanAbsoluteError(_MeanOfDistances):
 
     def _distance(self, difference: Tensor) -> Tensor:
         return difference.abs()
+
+
+class R2Score(Metric):
+    """
+    The share of the targets' variance that predictions explain, the coefficient of determination.
+
+    `1 - sum((y - y_pred)^2) / sum((y - mean(y))^2)`: 1 is perfect, 0 no better than
+    the mean of the targets, and NaN where these are all equal. `update` takes `(y_pred, y)`
+    of equal shape; all their numbers count alike.
+
+    >>> score = R2Score()
+    >>> score.update((torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 2.0, 3.0])))
+    >>> score.compute()
+    0.5
+    """
+
+    state_attributes = ("_errors", "_mean", "_deviations", "_count")
+
+    def reset(self) -> None:
+        self._errors: Tensor | float = 0.0  # The sum of squared errors.
+        self._mean: Tensor | float = 0.0  # Of the targets so far,
+        self._deviations: Tensor | float = 0.0  # and the sum of their squared distances from it.
+        self._count = 0
+
+    def update(self, output: tuple[Tensor, Tensor]) -> None:
+        """
+        Raises:
+            ValueError: The shapes differ, by more than a last dimension of 1.
+        """
+        y_pred, y = _fitting(*output)
+        if y.numel() == 0:
+            return
+        y_pred, y = (values.to(sum_dtype(y.device)) for values in (y_pred, y))
+        errors, mean = (y_pred - y).square().sum(), y.mean()
+        deviations = self._keep((y - mean).square().sum())
+        # Means and deviations of both parts together: Chan, Golub and LeVeque, "Updating
+        # Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979), eq. 2.1.
+        share = y.numel() / (self._count + y.numel())
+        step = self._keep(mean) - add_up(self._mean, torch.zeros_like(deviations))
+        deviations = deviations + step * step * (share * self._count)
+        self._mean = add_up(self._mean, step * share)
+        self._deviations = add_up(self._deviations, deviations)
+        self._errors = add_up(self._errors, self._keep(errors))
+        self._count += y.numel()
+
+    def compute(self) -> float:
+        if self._count == 0:
+            raise NotComputableError("R2Score has no value: it has seen no sample")
+        deviations = float(self._deviations)
+        return 1.0 - float(self._errors) / deviations if deviations > 0.0 else math.nan
+
+
+def _fitting(y_pred: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return predictions and targets of one shape, both exact."""
+    if y_pred.shape != y.shape or y.ndim == 0:
+        fewer, more = sorted((tuple(y_pred.shape), tuple(y.shape)), key=len)
+        if not fewer or (*fewer, 1) != more:
+            raise ValueError(
+                f"predictions of shape {tuple(y_pred.shape)} do not fit targets of {tuple(y.shape)}"
+            )
+        y = y.reshape(y_pred.shape)
+    return _exact(y_pred.detach()), _exact(y.detach())
 
 
 def _exact(values: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def test_the_classifier_is_kept_for_other_runs():
         (["--beta1", "1"], "beta1 must be from 0 to 0.999, not 1.0"),
         (["--image-size", "9"], "images of 9 x 9 pixels do not halve down to 4 to 7 pixels"),
         (["--image-size", "4"], "choose an --image-size of 8, 16, 28, 32 or 64"),
-        (["--data", "image-folder"], "--data image-folder needs the folder of the pictures"),
+        (["--dataset", "image-folder"], "--dataset image-folder needs its folder"),
     ],
 )
 def test_a_wrong_setting_is_refused(arguments, complaint):

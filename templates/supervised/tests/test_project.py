@@ -1,13 +1,23 @@
-"""What this classifier promises; each test trains a little."""
+"""What this project promises; each test trains a little."""
 
 from __future__ import annotations
 
-import pytest
-from small import SMALL
+import csv
+from pathlib import Path
 
+import pytest
+import torch
+from small import SMALL
+from test_runs import assert_same, parts_of, stop_after_saves
+
+import choices
 import predict
 import train
-from scaffold_runtime import UserError, parse_settings
+from scaffold_runtime import UserError, parse_settings, read_checkpoint
+
+TABLE = {"dataset": "csv", "path": "rows.csv", "model": "mlp", "lr": 0.01, "width": 4}
+SUM = {**TABLE, "target": "sum", "task": "regression"}
+KIND = {**TABLE, "target": "large"}
 
 
 def test_it_learns():
@@ -15,6 +25,81 @@ def test_it_learns():
     reached = train.main(train.Settings(width=16, max_epochs=6, lr=0.01))
 
     assert reached["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("model", ["mlp", "linear", "resnet"])
+def test_every_model_learns(model):
+    """Two epochs of each are right much more often than chance."""
+    reached = train.main(train.Settings(model=model, width=8, max_epochs=2, lr=0.01, max_shift=0))
+
+    assert reached["accuracy"] > 0.3
+
+
+def test_the_columns_of_a_table_are_learned(table):
+    """A regression explains most of a sum, and a classification tells if it is large."""
+    of_sum = train.main(train.Settings(**SUM, run="sum", max_epochs=15))
+    of_large = train.main(train.Settings(**KIND, run="large", max_epochs=5))
+
+    assert list(of_sum) == ["loss", "mae", "rmse", "r2"]
+    assert of_sum["r2"] > 0.8
+    assert of_sum["rmse"] ** 2 / of_sum["loss"] == pytest.approx(float(table.var()), rel=0.3)
+    assert of_large["accuracy"] > 0.85
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"ema": 0.9, "accumulate": 3, "schedule": "plateau", "clip_norm": 1.0},
+        {"balanced_sampling": True, "optimizer": "sgd", "precision": "bf16"},
+    ],
+)
+def test_whatever_is_chosen_a_killed_run_goes_on_as_if_it_had_not_been(settings, monkeypatch):
+    """Averaged weights, half of an update, what a plateau was measured by: all of it is saved."""
+    settings = {**SMALL, **settings}
+    train.main(train.Settings(**settings, run="unbroken"))
+
+    with monkeypatch.context() as patch:
+        stop_after_saves(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(train.Settings(**settings, run="killed", save_every="7"))
+    train.main(train.Settings(**settings, run="killed", resume=True))
+
+    assert_same(parts_of("killed"), parts_of("unbroken"), "parts")
+
+
+def test_averaged_weights_are_those_that_are_kept():
+    """With `--ema` the best checkpoint differs from the weights that were trained."""
+    train.main(train.Settings(**{**SMALL, "max_epochs": 1}, ema=0.9))
+    parts = parts_of("first")
+    (path,) = Path("runs", "first", "checkpoints").glob("best_*.pt")
+    kept = read_checkpoint(path)["parts"]["model"]
+
+    assert_same(parts["ema"]["model"], kept, "model")
+    assert not torch.equal(parts["model"]["0.weight"], kept["0.weight"])
+
+
+def test_on_a_plateau_the_learning_rate_falls():
+    """After six validations that are no better it is half of what it was."""
+    train.main(train.Settings(model="linear", max_epochs=8, lr=1e-7, schedule="plateau"))
+
+    assert parts_of("first")["optimizer"]["param_groups"][0]["lr"] == 5e-8
+
+
+def test_the_learning_rate_falls_until_the_last_update():
+    """Of 17 batches an epoch, the fourths and the last make an update: 15 in three epochs."""
+    weights = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(weights.parameters(), lr=1.0)
+    settings = train.Settings(accumulate=4, max_epochs=3)
+    scheduler = choices.make_scheduler(settings, optimizer, iterations=3 * 17)
+    optimizer.step()
+
+    rates = []
+    for _ in range(15):
+        scheduler.step()
+        rates.append(scheduler.get_last_lr()[0])
+
+    assert rates[-2] > 0
+    assert rates[-1] == 0
 
 
 def test_the_best_checkpoint_predicts(capsys):
@@ -29,6 +114,19 @@ def test_the_best_checkpoint_predicts(capsys):
     assert all(line.startswith('Predicted: "') and 'Actual: "' in line for line in lines)
 
 
+def test_rows_are_predicted(table, capsys):
+    """`predict.py rows.csv` says a number for each row, in the units of the file."""
+    train.main(train.Settings(**SUM, max_epochs=15))
+    capsys.readouterr()
+
+    predict.main(predict.Settings(files=(Path("rows.csv"),)))
+
+    lines = capsys.readouterr().out.splitlines()
+    predicted = torch.tensor([float(line.rpartition(" ")[2]) for line in lines])
+    assert lines[0].startswith("rows.csv row 1: Predicted: ")
+    assert (predicted - table).abs().mean() < 0.5 * table.std()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -41,3 +139,46 @@ def test_a_wrong_setting_is_refused(arguments, complaint):
     """A value that cannot be is named before anything is done."""
     with pytest.raises(UserError, match=complaint):
         parse_settings(train.Settings, arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"dataset": "csv"}, "--dataset csv needs its file: --path FILE"),
+        ({"dataset": "csv", "path": "rows.csv"}, "--dataset csv needs a column: --target NAME"),
+        ({"dataset": "image-folder"}, "--dataset image-folder needs its folder: --path FOLDER"),
+        ({"path": "rows.csv"}, "the dataset is digits"),
+        ({"task": "regression"}, "--task regression is for csv, not for digits"),
+        ({**KIND, "model": "cnn"}, "--model cnn is for images"),
+        ({**KIND, "target": "name"}, "rows.csv has no column 'name' to predict"),
+        ({**KIND, "path": "other.csv"}, "other.csv cannot be read as a CSV file"),
+        ({**SUM, "label_smoothing": 0.1}, "--label-smoothing is for classification"),
+        ({**SUM, "class_weights": True}, "are for classification"),
+        ({"class_weights": True, "balanced_sampling": True}, "would balance twice"),
+        ({"folds": 1}, "--folds must be 2 or more"),
+        ({"folds": 5, "fold": 5}, "there is no --fold 5 of --folds 5"),
+        ({"folds": 5000}, "there is no fold 0 of 5000 folds"),
+        ({"ema": 1.0}, "--ema 1 would keep the first weights forever"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, complaint, table):
+    """One line says which, and no run has begun."""
+    with pytest.raises(UserError) as refused:
+        train.main(train.Settings(**settings))
+
+    assert complaint in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not Path("runs").exists()
+
+
+@pytest.fixture
+def table():
+    """A file of two columns, their sum times 100, and if it is large; returned are the sums."""
+    columns = 5 + 3 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    sums = 100 * columns.sum(dim=1)
+    with Path("rows.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "sum", "large"])
+        for (a, b), total in zip(columns.tolist(), sums.tolist(), strict=True):
+            writer.writerow([a, b, total, int(total > 1000)])
+    return sums

@@ -1,0 +1,159 @@
+"""
+Merge what a template changed into a project: by git itself, beside the project.
+
+The project as its release made it and as another one makes it become two commits
+that no branch holds: each is the repository's last commit with the project's folder
+replaced. Picking the second onto what the project is now is the merge. It happens
+in a scratch tree, so all is known before any file of the project is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaffold import git, trees
+from scaffold.releases import File
+from scaffold.scratch import Scratch
+from scaffold.trees import Change, Entry, Files
+
+# Why git cannot decide, by the versions that it has: 1 old render, 2 project, 3 new render.
+_REASONS = {
+    "123": "both changed",
+    "23": "both added",
+    "12": "you changed it, the template removed it",
+    "13": "you moved it, the template changed it",
+}
+_MOVED = "both moved"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge gave; the files that it wrote lie in the scratch tree."""
+
+    scratch: Scratch
+    given: str  # The tree with the project as it was given.
+    picked: str  # The commit whose change was merged.
+    before: Mapping[str, Entry]  # The project's files, as they were given.
+    after: Mapping[str, tuple[Entry, ...]]  # As they are to be: several entries are a conflict.
+    written: tuple[str, ...]  # The files that get another content, mode or place.
+    removed: tuple[str, ...]  # The files that go.
+    conflicts: Mapping[str, str]  # The files that git could not decide on, and why.
+    yours: tuple[Change, ...]  # From the old render to the project.
+    theirs: tuple[Change, ...]  # From the old render to the new one.
+    left_out: tuple[Change, ...]  # Changes of the template to files that the project removed.
+
+    def tree(self) -> str:
+        """Write the tree of the result; files in conflict are in it with their marks."""
+        scratch, prefix = self.scratch, self.scratch.repository.prefix
+        if self.conflicts:
+            lines = [trees.no_entry(scratch, path) for path in self.conflicts]
+            for path in self.conflicts.keys() - set(self.written):  # It stays as it is.
+                lines += [e.line(prefix + path) for p, e in self.before.items() if p == path]
+            scratch.run("update-index", "-z", "--index-info", given="".join(lines))
+            marked = [path for path in self.conflicts if path in self.written]
+            given = "".join(f"{prefix}{path}\0" for path in marked)
+            scratch.run("update-index", "-z", "--add", "--stdin", given=given)
+        return scratch.run("write-tree").strip()
+
+
+def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
+    """
+    Merge the change between two renders into the project in the scratch tree's index.
+
+    What the project removed stays removed: git is not asked about it.
+
+    Args:
+        scratch: Its index holds the repository with the project as it is.
+        old: The project as its release makes it.
+        new: The project as another release, or other answers, make it.
+        message: What the change is called, also in the marks of conflicts.
+    """
+    before = {path: entries[0] for path, entries in trees.of_project(scratch).items()}
+    attributes = trees.attributes(scratch)
+    olds = trees.store(scratch, old, "old", attributes)
+    news = trees.store(scratch, new, "new", attributes)
+    old_tree, new_tree = trees.write(scratch, before, olds), trees.write(scratch, before, news)
+    given = scratch.run("write-tree").strip()
+    yours = trees.changes(scratch, old_tree, given)
+    theirs = trees.changes(scratch, old_tree, new_tree)
+    gone = {change.path for change in yours if change.kind == "removed"}
+    left_out = tuple(c for c in theirs if c.path in gone and c.kind != "removed")
+    if gone:
+        old_tree = trees.write(scratch, before, trees.without(olds, gone))
+        gone |= {change.to for change in left_out}
+        new_tree = trees.write(scratch, before, trees.without(news, gone))
+
+    trees.check_out(scratch, attributes, scratch.tree)  # They may say how to merge.
+    parent = scratch.commit(old_tree, scratch.repository.head, "The project as it was made")
+    picked = scratch.commit(new_tree, parent, message)
+    _pick(scratch, picked)
+    return _result(scratch, (given, picked), before, (yours, theirs, left_out))
+
+
+def take_last_commit(scratch: Scratch) -> None:
+    """Fill a scratch tree's index with the repository's last commit."""
+    scratch.run("read-tree", scratch.repository.head)
+
+
+def take_working_tree(scratch: Scratch) -> None:
+    """Fill a scratch tree's index with the tracked files as they lie in the working tree."""
+    repository = scratch.repository
+    index = scratch.folder / "as-it-lies"
+    shutil.copy(repository.folder / "index", index)
+    where = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(scratch.folder / "objects")}
+
+    def run(*arguments: str) -> str:
+        whole = ("core.splitIndex=false",)
+        return git.run(*arguments, folder=repository.top, settings=whole, environment=where)
+
+    run("add", "--update")
+    scratch.run("read-tree", run("write-tree").strip())
+
+
+def add_file(scratch: Scratch, path: str, file: File) -> None:
+    """Put a file that the repository does not track into a scratch tree's index."""
+    stored = trees.store(scratch, {path: file}, "added")[path]
+    line = stored.line(scratch.repository.prefix + path)
+    scratch.run("update-index", "-z", "--index-info", given=line)
+
+
+def _pick(scratch: Scratch, commit: str) -> None:
+    # Named, for a user may have chosen another in `pull.twohead`.
+    strategy = "ort" if git.version() >= (2, 34) else "recursive"
+    done = scratch.attempt("cherry-pick", "--no-commit", f"--strategy={strategy}", commit)
+    if done.returncode == 0 or (done.returncode == 1 and scratch.run("ls-files", "--unmerged")):
+        return
+    raise git.failure(done, "cherry-pick", scratch.repository.project)
+
+
+def _result(
+    scratch: Scratch,
+    objects: tuple[str, str],
+    before: Mapping[str, Entry],
+    changes: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]],
+) -> Merged:
+    after = trees.of_project(scratch)
+    same = {path for path, entry in before.items() if after.get(path) == (entry,)}
+    files = _files(scratch.tree / scratch.repository.prefix)
+    written = tuple(path for path in files if path not in same)
+    there = {path for path, e in after.items() if {"0", "2"} & {entry.stage for entry in e}}
+    removed = tuple(sorted(before.keys() - there - set(written)))
+    conflicts = {
+        path: _REASONS.get("".join(entry.stage for entry in entries), _MOVED)
+        for path, entries in sorted(after.items())
+        if entries[0].stage != "0"
+    }
+    return Merged(scratch, *objects, before, after, written, removed, conflicts, *changes)
+
+
+def _files(folder: Path) -> tuple[str, ...]:
+    """Name all files below a folder, links among them."""
+    found = []
+    for at, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(at, name).is_symlink()]
+        found += [Path(at, name).relative_to(folder).as_posix() for name in names + links]
+    return tuple(sorted(found))

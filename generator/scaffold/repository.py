@@ -1,0 +1,102 @@
+"""The git repository that a project lies in: found, and fit for an update or refused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaffold import git
+from scaffold.errors import ScaffoldError
+
+# What lies in git's folder while something is going on, what that is, and how it ends.
+_AT_WORK = {
+    "rebase-merge": ("a rebase", "git rebase --continue or --abort"),
+    "rebase-apply": ("a rebase or `git am`", "git rebase --abort or git am --abort"),
+    "MERGE_HEAD": ("a merge", "git merge --continue or --abort"),
+    "CHERRY_PICK_HEAD": ("a cherry-pick", "git cherry-pick --continue or --abort"),
+    "REVERT_HEAD": ("a revert", "git revert --continue or --abort"),
+    "sequencer": ("a cherry-pick or revert", "git cherry-pick --abort or git revert --abort"),
+    "BISECT_LOG": ("a bisection", "git bisect reset"),
+}
+_SHOWN = 5  # Files that a message names.
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where a project lies in a repository, and the repository's last commit."""
+
+    project: Path
+    top: Path  # Of the working tree.
+    prefix: str  # From there to the project: empty, or ends with a slash.
+    folder: Path  # What git keeps of this working tree: `.git`.
+    common: Path  # What all working trees of the repository share; mostly the same.
+    head: str  # The last commit.
+
+
+def around(project: Path) -> Repository:
+    """
+    Find the repository that a project lies in.
+
+    Raises:
+        ScaffoldError: There is none, or no commit, or a form of it that we cannot handle.
+    """
+    shown = f"project {str(project)!r}"
+    if not git.is_there():
+        raise ScaffoldError("git is not installed; an update needs it")
+    if git.repository_around(project) is None:
+        start = "git init && git add --all && git commit -m 'Start'"
+        raise ScaffoldError(f"{shown} lies in no git repository; make it one: {start}")
+    asked = ("--show-toplevel", "--absolute-git-dir", "--git-common-dir", "--show-prefix")
+    # The name of a folder may end with a blank: only the line breaks are git's.
+    found = git.run("rev-parse", *asked, folder=project).removesuffix("\n").split("\n")
+    top, folder, common, prefix = found
+    if (project / common / "reftable").exists():
+        raise ScaffoldError(f"{shown} lies in a repository with reftable, which is not supported")
+    head = git.attempt("rev-parse", "--verify", "--quiet", "HEAD^{commit}", folder=project)
+    if head.returncode:
+        raise ScaffoldError(f"{shown} has no commit yet; commit it, so that nothing can be lost")
+    return Repository(
+        project,
+        Path(top),
+        prefix,
+        Path(folder),
+        (project / common).resolve(),
+        head.stdout.strip(),
+    )
+
+
+def refuse_if_at_work(repository: Repository) -> None:
+    """Refuse to go on while a merge or the like waits for its end."""
+    for name, (what, end) in _AT_WORK.items():
+        if (repository.folder / name).exists():
+            raise ScaffoldError(f"{what} is in progress here; end it first: {end}")
+
+
+def refuse_if_changed(repository: Repository) -> None:
+    """Refuse a working tree or an index that differs from the last commit, and name the files."""
+    if (repository.folder / "index.lock").exists():
+        lock = repository.folder / "index.lock"
+        raise ScaffoldError(f"another git command is at work here, or was killed: {lock} is there")
+    if changed := changed_files(repository):
+        remedy = "commit or stash them first"
+        raise ScaffoldError(
+            f"there are changes that are not committed: {listed(changed)}; {remedy}"
+        )
+
+
+def changed_files(repository: Repository) -> list[str]:
+    """Name the files that differ from the last commit, untracked ones left out."""
+    options = ("--porcelain", "-z", "--no-renames", "--untracked-files=no")
+    status = git.run(
+        "--no-optional-locks", "status", *options, "--ignore-submodules=dirty",
+        folder=repository.top,
+    )  # fmt: skip
+    found = [repository.top / entry[3:] for entry in status.split("\0") if entry]
+    return [os.path.relpath(path, repository.project) for path in found]
+
+
+def listed(files: list[str]) -> str:
+    """Name files in a sentence, the first few of many."""
+    more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return ", ".join(files[:_SHOWN]) + more

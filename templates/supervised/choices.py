@@ -1,0 +1,195 @@
+"""What the settings choose: optimizer, schedule, loss and metrics; and which of them do not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn, optim
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from data import Data, DataSettings
+from scaffold_runtime import Engine, Metric, Run, TableSet, Updater, UserError
+from scaffold_runtime.data import class_weights
+from scaffold_runtime.handlers import EMA
+from scaffold_runtime.metrics import (
+    Loss,
+    MeanAbsoluteError,
+    R2Score,
+    RootMeanSquaredError,
+    RunningAverage,
+)
+from scaffold_runtime.report import report_classification, report_regression
+from scaffold_runtime.schedules import cosine_with_warm_up
+from scaffold_runtime.settings import Amount, Share, Size
+from scaffold_runtime.trainers import create_supervised_evaluator
+
+if TYPE_CHECKING:
+    from train import Settings
+
+
+@dataclass(frozen=True)
+class TrainingSettings(DataSettings):
+    """How to learn; `Settings` in train.py has these, too, and those of data.py."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: Share = 0.9  # Of sgd: the share of its last step that it takes again.
+    schedule: Literal["cosine", "constant", "plateau"] = "cosine"  # Of the learning rate.
+    warm_up: Share = 0.1  # Of cosine: the share of the run in which the rate rises.
+    accumulate: Size = 1  # Batches for one update of the weights.
+    clip_norm: Amount = 0.0  # The largest norm of all gradients together; 0 sets no limit.
+    ema: Share = 0.0  # What averaged weights keep of themselves at an update: 0.99; 0 for none.
+    label_smoothing: Share = 0.0  # Share of each target that is spread over all classes.
+    class_weights: bool = False  # Give all classes the same weight in the loss.
+    precision: Literal["32", "bf16", "fp16"] = "32"  # Bits to compute with, where that is safe.
+    compile: bool = False  # Compile the model: a slow start, then faster steps on a GPU.
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings that contradict each other, before anything is read or written."""
+    chosen, is_table = settings.dataset, settings.dataset == "csv"
+    is_regression = settings.task == "regression"
+    balances = settings.balanced_sampling or settings.class_weights
+
+    def refuse(is_wrong: object, why: str) -> None:
+        if is_wrong:
+            raise UserError(why)
+
+    refuse(is_table and not settings.path, "--dataset csv needs its file: --path FILE")
+    refuse(is_table and not settings.target, "--dataset csv needs a column: --target NAME")
+    refuse(
+        chosen == "image-folder" and not settings.path,
+        "--dataset image-folder needs its folder: --path FOLDER",
+    )
+    refuse(
+        (settings.path or settings.target) and chosen not in ("csv", "image-folder"),
+        f"--path and --target are for csv and image-folder, and the dataset is {chosen}",
+    )
+    refuse(settings.target and not is_table, f"--target is for csv, and the dataset is {chosen}")
+    refuse(is_regression and not is_table, f"--task regression is for csv, not for {chosen}")
+    refuse(
+        is_table and settings.model in ("cnn", "resnet"),
+        f"--model {settings.model} is for images; rows of a csv go with --model mlp or linear",
+    )
+    refuse(is_regression and settings.label_smoothing, "--label-smoothing is for classification")
+    refuse(
+        is_regression and balances,
+        "--class-weights and --balanced-sampling are for classification",
+    )
+    refuse(
+        settings.balanced_sampling and settings.class_weights,
+        "--class-weights and --balanced-sampling would balance twice; give one of them",
+    )
+    refuse(settings.folds == 1, "--folds must be 2 or more, or 0 for none")
+    refuse(
+        settings.fold and settings.fold >= settings.folds,
+        f"there is no --fold {settings.fold} of --folds {settings.folds}; they count from 0",
+    )
+    refuse(settings.ema == 1, "--ema 1 would keep the first weights forever; try 0.99")
+
+
+def make_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
+    """Make the optimizer that the settings name."""
+    parameters, lr, decay = model.parameters(), settings.lr, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return optim.SGD(parameters, lr, momentum=settings.momentum, weight_decay=decay)
+    if settings.optimizer == "adam":
+        return optim.Adam(parameters, lr, weight_decay=decay)
+    return optim.AdamW(parameters, lr, weight_decay=decay)
+
+
+def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: int) -> Any:
+    """Make the schedule of the learning rate, over the updates of so many iterations."""
+    if settings.schedule == "plateau":
+        return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+    if settings.schedule == "constant":
+        return LambdaLR(optimizer, lambda update: 1.0)
+    in_an_epoch = math.ceil(iterations / settings.max_epochs / settings.accumulate)
+    updates = settings.max_epochs * in_an_epoch  # The last of an epoch may have fewer batches.
+    return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
+
+
+def further_parts(settings: Settings, updater: Updater, ema: EMA | None) -> dict[str, Any]:
+    """Return what must be saved as well: gradients that wait for an update, averaged weights."""
+    waits = settings.accumulate > 1 or settings.precision == "fp16"
+    return ({"updater": updater} if waits else {}) | ({"ema": ema} if ema else {})
+
+
+def make_ema(settings: Settings, model: nn.Module) -> EMA | None:
+    """
+    Make the average of the weights, if there is to be one.
+
+    Until it has seen as many updates as it remembers, newer weights count more, so that
+    it soon forgets the first ones. The statistics of batch normalisation are averaged alike.
+    """
+    if settings.ema == 0:
+        return None
+    remembered = round(1 / (1 - settings.ema))
+    return EMA(model, 1 - settings.ema, momentum_warmup=0.5, warmup_iters=remembered)
+
+
+def averaged(ema: EMA | None) -> AbstractContextManager[None]:
+    """Give the model its averaged weights for the length of a block, if it has any."""
+    return ema.averaged() if ema else nullcontext()
+
+
+def make_updater(
+    settings: Settings, optimizer: optim.Optimizer, device: torch.device
+) -> tuple[Updater, torch.autocast]:
+    """Make what accumulates, scales and clips gradients, and what computes in fewer bits."""
+    bits = {"32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[settings.precision]
+    scaler = torch.amp.GradScaler(device.type) if settings.precision == "fp16" else None
+    updater = Updater(optimizer, settings.accumulate, settings.clip_norm or None, scaler=scaler)
+    return updater, torch.autocast(device.type, dtype=bits, enabled=bits is not None)
+
+
+def make_criterion(settings: Settings, data: Data) -> nn.Module:
+    """Make the loss that is trained with; validation goes by plain cross-entropy or error."""
+    if settings.task == "regression":
+        return nn.MSELoss()
+    labels = data.samples.labels[data.samples.splits["train"]]
+    weight = class_weights(labels, len(data.samples.class_names))
+    return nn.CrossEntropyLoss(
+        weight if settings.class_weights else None, label_smoothing=settings.label_smoothing
+    )
+
+
+def make_regression_engines(
+    train_step: Callable[[Engine, Any], Any], model: nn.Module, data: Data, run: Run[Settings]
+) -> tuple[Engine, Engine, str]:
+    """Make a trainer and an evaluator that measure errors, and name the best one's score."""
+    trainer = Engine(train_step)
+    smooth = RunningAverage(alpha=0.9, output_transform=itemgetter("loss"), epoch_bound=False)
+    smooth.attach(trainer, "loss")
+    evaluator = create_supervised_evaluator(model, make_regression_metrics(data), run.device)
+    return trainer, evaluator, "r2"
+
+
+def make_regression_metrics(data: Data) -> dict[str, Metric]:
+    """Make the metrics of a regression; errors are in the units of the file."""
+    table = data.samples
+    assert isinstance(table, TableSet)
+
+    def in_units(output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return table.in_units(output[0]), table.in_units(output[1])
+
+    return {
+        "loss": Loss(F.mse_loss),
+        "mae": MeanAbsoluteError(in_units),
+        "rmse": RootMeanSquaredError(in_units),
+        "r2": R2Score(),
+    }
+
+
+def report_outcome(run: Run, model: nn.Module, data: Data, reached: dict[str, float]) -> Path:
+    """Write the report that the task calls for."""
+    if isinstance(data.samples, TableSet) and run.settings.task == "regression":
+        return report_regression(run, model, data.test, reached, data.samples.in_units)
+    return report_classification(run, model, data.test, data.samples.class_names, reached)

@@ -1,0 +1,190 @@
+"""
+The data: text as bytes, split by file, in streams that are read beside each other.
+
+A symbol is a byte, so every text can be read, no prompt has an unknown character, and
+bits are those of the very bytes that `xz` is given. The text is the source of modules of
+Python's standard library, which differs from one version to the next; `text` in the
+settings names other files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from scaffold_runtime import UserError
+
+if TYPE_CHECKING:
+    from train import Settings
+
+SYMBOLS = 256
+BEFORE = b"\n"  # What the first byte of a file is predicted from.
+NOT_THERE = -100  # The target beyond the end of a file, which losses leave out.
+READ_AT_ONCE = 256  # Bytes of each file in one batch of a validation.
+
+# In Python 3.10 to 3.14 all of them are there, change little and hold nothing but ASCII.
+TRAIN = """
+    argparse bdb codecs compileall configparser difflib email/header http/client http/server
+    logging/__init__ logging/handlers mailbox optparse pickle plistlib pprint profile pstats shutil
+    smtplib socket socketserver subprocess tarfile trace unittest/case urllib/request weakref
+    xmlrpc/client
+"""
+VALID = "copy filecmp queue sched tracemalloc"
+TEST = "cmd csv fileinput json/decoder poplib selectors textwrap timeit"
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Texts(NamedTuple):
+    """The files of each split: their contents by their names."""
+
+    train: dict[str, bytes]
+    valid: dict[str, bytes]
+    test: dict[str, bytes]
+
+    def __str__(self) -> str:
+        train, valid, test = (f"{sum(map(len, split.values())):,}" for split in self)
+        sha256 = Digest(self).sha256 or ""
+        return (
+            f"{train} bytes to train on, {valid} to validate, {test} to test; sha256 {sha256[:16]}"
+        )
+
+
+class Data(NamedTuple):
+    """Batches `(symbols, symbols that follow)`, each `(time, streams)`, and their texts."""
+
+    train: list[Batch]
+    valid: list[Batch]
+    test: list[Batch]
+    texts: Texts
+    digest: Digest
+
+
+def make_data(settings: Settings) -> Data:
+    """Read the texts; train in parallel streams, measure each file from its first byte."""
+    texts = read_own_text(settings.text) if settings.text else read_standard_library()
+    return Data(
+        train=cut_into_streams(
+            b"".join(texts.train.values()),
+            settings.batch_size,
+            settings.tbptt_step * settings.batch_windows,
+        ),
+        valid=list(read_side_by_side(texts.valid)),
+        test=list(read_side_by_side(texts.test)),
+        texts=texts,
+        digest=Digest(texts),
+    )
+
+
+# --- Text -----------------------------------------------------------------
+
+
+def read_standard_library() -> Texts:
+    """Read the modules that are listed above."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    return Texts(
+        *(
+            {f"{name}.py": read(folder / f"{name}.py") for name in names.split()}
+            for names in (TRAIN, VALID, TEST)
+        )
+    )
+
+
+def read_own_text(paths: tuple[str, ...]) -> Texts:
+    """
+    Read files of one's own: of each the first 80 % are trained on, 10 % validated, 10 % tested.
+
+    Raises:
+        UserError: One cannot be read, or there is too little text in it.
+    """
+    texts = Texts({}, {}, {})
+    for path in paths:
+        text = read(Path(path))
+        if len(text) < 1000:
+            raise UserError(f"{path} has {len(text)} bytes, too few to split; give longer files")
+        tenth = len(text) // 10
+        texts.train[path] = text[: -2 * tenth]
+        texts.valid[path] = text[-2 * tenth : -tenth]
+        texts.test[path] = text[-tenth:]
+    return texts
+
+
+def read(path: Path) -> bytes:
+    """Return a file's bytes, with the line ends of Unix."""
+    try:
+        return path.read_bytes().replace(b"\r\n", b"\n")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"{path} cannot be read: {reason}; name text files of your own with --text"
+        ) from None
+
+
+class Digest:
+    """
+    The checksum of all texts, saved with a model, which is not trained or measured on others.
+
+    One made of no texts takes up the checksum that was saved.
+
+    >>> Digest(Texts({"a": b"text"}, {}, {})).sha256[:8]
+    '982d9e3e'
+    """
+
+    def __init__(self, texts: Texts | None = None) -> None:
+        contents = [b"".join(split.values()) for split in texts or ()]
+        self.sha256 = hashlib.sha256(b"".join(contents)).hexdigest() if texts else None
+
+    def state_dict(self) -> dict[str, str | None]:
+        return {"sha256": self.sha256}
+
+    def load_state_dict(self, state: Mapping[str, str]) -> None:
+        if self.sha256 is None:
+            self.sha256 = state["sha256"]
+        if self.sha256 != state["sha256"]:
+            raise UserError(
+                f"the text has changed: its sha256 is {self.sha256[:12]}, and that of the run was "
+                f"{state['sha256'][:12]}; use the Python it was started with, or begin another run"
+            )
+
+
+# --- Batches --------------------------------------------------------------
+
+
+def cut_into_streams(text: bytes, streams: int, length: int) -> list[Batch]:
+    """
+    Divide a text into streams of one length, and these into batches, one after the other.
+
+    Stream s of a batch goes on where stream s of the batch before ended, so its hidden
+    state can be carried on. The last batch is shorter, and fewer bytes than there are
+    streams are left out.
+
+    Args:
+        text: Of all files.
+        streams: How many are read beside each other.
+        length: Bytes of each stream in a batch.
+    """
+    if len(text) <= streams:
+        raise UserError(f"{len(text)} bytes are too few for a batch_size of {streams}")
+    symbols = to_symbols(text)
+    steps = (len(symbols) - 1) // streams
+    x, y = (part[: steps * streams].view(streams, steps).t() for part in (symbols, symbols[1:]))
+    return list(zip(x.split(length), y.split(length), strict=True))
+
+
+def read_side_by_side(files: Mapping[str, bytes]) -> Iterator[Batch]:
+    """Give batches in which each file is a stream of its own, from its first byte to its last."""
+    streams = [to_symbols(BEFORE + text) for text in files.values()]
+    padded = nn.utils.rnn.pad_sequence(streams, padding_value=NOT_THERE)
+    x, y = padded[:-1].clamp(min=0), padded[1:]
+    return zip(x.split(READ_AT_ONCE), y.split(READ_AT_ONCE), strict=True)
+
+
+def to_symbols(text: bytes) -> Tensor:
+    """Return a text as class indices."""
+    return torch.frombuffer(bytearray(text), dtype=torch.uint8).long()

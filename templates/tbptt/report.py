@@ -1,0 +1,132 @@
+"""What came of a run, on one page: beside the baselines, file by file, and in writing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from baselines import NGram, measure_baselines
+from data import BEFORE, NOT_THERE, Batch, Data
+from model import LanguageModel, measure_while_learning, write_text
+from scaffold_runtime import to_device
+from scaffold_runtime.report import report_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from baselines import Numbers
+
+PROMPT = b"def "
+SHOWN = 1200  # Bytes of a test file, out of its middle, in a picture.
+
+
+def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str, float]) -> None:
+    """Say how the model compares with others on the test text, and write the report."""
+    train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
+    step, lr = run.settings.tbptt_step, run.settings.reading_lr
+    others = {
+        "the model, learning as it reads": measure_while_learning(model, data.test, step, lr),
+        **measure_baselines(train, test),
+    }
+    run.say("test bits of others: " + ", ".join(f"{n} {bits:.4f}" for n, bits in others.items()))
+    compared = {"the model": reached["bits"], **others}
+    surprises = measure_surprises(model, data.test, data.texts.test, run.device)
+    written = PROMPT + write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
+    report_run(
+        run,
+        {"test bits per byte": f"{reached['bits']:.4f}"},
+        {"surprise": show_surprise(data.texts.test, surprises)},
+        {
+            "Baselines": (
+                f"Bits per byte of the same test text, {len(test):,} bytes, none left out.",
+                [("", "bits"), *((name, f"{bits:.4f}") for name, bits in compared.items())],
+            ),
+            "Test files": (
+                f"Bits per byte of each. The sha256 of all texts is {data.digest.sha256}.",
+                list_files(data.texts.test, surprises, train),
+            ),
+        },
+        {
+            "Written by the model": (
+                f"After {PROMPT.decode()!r}, at temperature 0.8.",
+                written.decode("utf-8", "replace"),
+            )
+        },
+    )
+
+
+def list_files(
+    files: Mapping[str, bytes], surprises: Mapping[str, Numbers], train: bytes
+) -> list[tuple[str, ...]]:
+    """Return a row for each file: its bytes, and the bits that model and 5-gram need for one."""
+    five = -np.log2(NGram(train, order=5).probabilities(b"".join(files.values())))
+    rows: list[tuple[str, ...]] = [("", "bytes", "the model", "5-gram")]
+    start = 0
+    for name, text in files.items():
+        end = start + len(text)
+        means = surprises[name].mean(), five[start:end].mean()
+        rows.append((name, f"{len(text):,}", *(f"{mean:.4f}" for mean in means)))
+        start = end
+    return rows
+
+
+def show_surprise(
+    files: Mapping[str, bytes], surprises: Mapping[str, Numbers]
+) -> tuple[str, Figure]:
+    """Return a picture of what surprised the model in the middle of the first file."""
+    name, text = next(iter(files.items()))
+    start = text.find(b"\n", len(text) // 2) + 1
+    excerpt = slice(start, text.find(b"\n", start + SHOWN))
+    caption = f"In {name}, new to the model: the darker a byte, the more bits it took."
+    return caption, plot_surprise(text[excerpt], surprises[name][excerpt])
+
+
+@torch.no_grad()
+def measure_surprises(
+    model: nn.Module, batches: list[Batch], files: Mapping[str, bytes], device: torch.device
+) -> dict[str, Numbers]:
+    """Return for each file how many bits the model needed for each of its bytes."""
+    model.eval()
+    hidden, parts = None, []
+    for batch in batches:
+        symbols, following = to_device(batch, device)
+        scores, hidden = model(symbols, hidden)
+        losses = F.cross_entropy(
+            scores.movedim(-1, 1), following, reduction="none", ignore_index=NOT_THERE
+        )
+        parts.append(losses.double().cpu() / math.log(2))
+    bits = torch.cat(parts)
+    return {
+        name: bits[: len(text), place].numpy() for place, (name, text) in enumerate(files.items())
+    }
+
+
+def plot_surprise(text: bytes, bits: Numbers) -> Figure:
+    """Plot a text on a ground that is the darker, the more bits each byte took."""
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+    lines = text.decode("latin-1").split("\n")
+    columns = max(map(len, lines))
+    ground = np.full((len(lines), columns), np.nan)
+    # Laid out by hand: with so many texts, an automatic layout takes a second.
+    figure = Figure(figsize=(0.085 * columns + 1, 0.17 * len(lines)))
+    axes = figure.add_axes((0.01, 0.01, 0.88, 0.98))
+    start = 0
+    for row, line in enumerate(lines):
+        ground[row, : len(line)] = bits[start : start + len(line)]
+        start += len(line) + 1
+        for column, character in enumerate(line):
+            color = "white" if ground[row, column] > 6 else "black"
+            written = axes.text(column, row, character, color=color, parse_math=False)
+            written.set(size=7, family="monospace", ha="center", va="center")
+    shown = axes.imshow(ground, cmap="Oranges", norm=Normalize(0, 10), aspect="auto")
+    axes.axis("off")
+    figure.colorbar(shown, figure.add_axes((0.91, 0.1, 0.015, 0.8)), label="bits")
+    return figure
