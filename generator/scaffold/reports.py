@@ -38,7 +38,7 @@ def status(comparison: Comparison) -> str:
         lines += ["", *_table(found)]
     if not is_behind(plan):
         return "\n".join([*lines, "", "Up to date."])
-    counts = [f"changes {_files(row.template for row in found)}"]
+    counts = [f"changes {_changed(found)}"]
     if comparison.merged.conflicts:
         counts.append(f"{len(comparison.merged.conflicts)} in conflict")
     if comparison.obstacles:
@@ -73,7 +73,8 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     if done is None:
         return "Nothing to update: the project is of that release, with these answers."
     plan, merged = done.plan, done.merged
-    changed = _files([*merged.written, *merged.removed])
+    found = _rows(merged, ())
+    changed = _changed(found)
     if merged.conflicts:
         first = f"{plan.message}: {len(merged.conflicts)} of {changed} in conflict"
         told = [_would(first) if dry_run else first, *_conflicts(merged.conflicts)]
@@ -81,7 +82,7 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
             [*told, *_notes(plan, merged), *([] if dry_run else _ways_on(merged, commit))]
         )
     if dry_run:
-        rows_ = [row for row in _rows(merged, ()) if row.template]
+        rows_ = [row for row in found if row.template]
         return "\n".join(
             [_would(f"{plan.message}: {changed}"), *_table(rows_), *_notes(plan, merged)]
         )
@@ -193,6 +194,11 @@ def _ways_on(merged: Merged, commit: bool) -> list[str]:
         f"    settle these files, `git add` or `git rm` them, then {on}",
         f"    or go back to where you were: {way_back(merged, commit)}",
     ]
+
+
+def _changed(rows: list[Row]) -> str:
+    """Count the files that an update changes; one that moves is one."""
+    return _files(row.file for row in rows if row.update not in ("kept", "stays removed"))
 
 
 def _would(sentence: str) -> str:

@@ -37,7 +37,9 @@ def test_help_names_every_command(scaffold: Any) -> None:
     """`scaffold --help` has a line for each command."""
     shown = scaffold("--help").stdout
     assert [
-        word for word in ("new", "list", "show", "check", "release") if f"\n  {word} " not in shown
+        word
+        for word in ("new", "list", "show", "status", "diff", "update", "check", "release")
+        if f"\n  {word} " not in shown
     ] == []
 
 

@@ -44,7 +44,7 @@ def test_status_shows_both_sides_and_what_an_update_makes_of_them(story: Story) 
         "tool.sh        -        added                   added",
         "train.py       changed  changed                 conflict",
         "",
-        "`scaffold update` changes 8 files, 1 in conflict, 1 in the way: in no commit, "
+        "`scaffold update` changes 7 files, 1 in conflict, 1 in the way: in no commit, "
         "so it is refused; `scaffold diff` shows them.",
     ]
 
