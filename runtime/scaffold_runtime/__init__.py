@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
         write_checkpoint,
     )
     from scaffold_runtime.data import (
+        Fingerprint,
         ImageSet,
         InMemoryDataset,
         Loader,
@@ -152,6 +153,7 @@ __all__ = [
     "EventsList",
     "FBeta",
     "Fbeta",
+    "Fingerprint",
     "ImageSet",
     "InMemoryDataset",
     "Interval",

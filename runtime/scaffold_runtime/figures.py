@@ -32,7 +32,7 @@ def plot_curves(lines: Sequence[Mapping[str, Any]]) -> Figure:
             points = [(line["iteration"], line[name]) for line in logged if line["split"] == split]
             dot = "o" if len(points) < 3 else None
             axes.plot(*zip(*points, strict=True), label=split, color=COLORS.get(split), marker=dot)
-        _dress(axes, name, sorted(line[name] for line in logged))
+        _dress(axes, name, logged)
     return figure
 
 
@@ -137,15 +137,17 @@ def _metric_names(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _dress(axes: Axes, name: str, values: Sequence[float]) -> None:
+def _dress(axes: Axes, name: str, logged: Sequence[Mapping[str, Any]]) -> None:
     axes.set(xlabel="iteration", title=name)
     axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if "loss" in name:  # That of a Wasserstein critic may be negative.
-        axes.set_yscale("log" if min(values, default=0) > 0 else "linear")
-    elif values:  # Leave out the first steep part, so that what follows can be seen.
-        low, high = values[len(values) // 10], values[-1]
+        axes.set_yscale("log" if all(line[name] > 0 for line in logged) else "linear")
+    elif logged:  # Leave out the first steep part, so that what follows can be seen.
+        begun = logged[-1]["iteration"] / 10
+        values = [line[name] for line in logged if line["iteration"] >= begun]
+        low, high = min(values), max(values)
         margin = 0.05 * (high - low) or 0.05
         axes.set_ylim(low - margin, high + margin)
     axes.legend(frameon=False)

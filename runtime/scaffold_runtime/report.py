@@ -146,7 +146,7 @@ def report_run(
         The path of the page.
     """
     curves = (
-        "While training; values far below the rest, mostly the first ones, are cut off.",
+        "While training; where the first tenth is far off the rest, it is cut off.",
         plot_curves(read_json_lines(run.logger.path)),
     )
     path = write_report(

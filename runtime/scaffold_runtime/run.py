@@ -96,6 +96,11 @@ class Run(Generic[Settings]):
         except BrokenPipeError:  # Nobody reads any more; the run goes on.
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
+    def evaluate(self, evaluator: Engine, data: Any) -> dict[str, Any]:
+        """Return what an evaluator measures on the data, or on the first batches of it."""
+        limit = self.settings.limit_valid_batches
+        return evaluator.run(data, epoch_length=min(limit, len(data)) if limit else None).metrics
+
     def follow(self, trainer: Engine, metric_names: Sequence[str]) -> None:
         """
         Show a progress bar, and log these metrics every `settings.log_every` iterations.

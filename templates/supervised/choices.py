@@ -116,28 +116,37 @@ def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: i
     return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
 
 
-def further_parts(settings: Settings, updater: Updater, ema: EMA | None) -> dict[str, Any]:
+def kept_parts(settings: Settings, model: nn.Module, data: Data) -> dict[str, Any]:
+    """Return what a best checkpoint has: the model, and of which files it was made."""
+    own = settings.dataset in ("csv", "image-folder")
+    return {"model": model} | ({"data": data.samples.fingerprint} if own else {})
+
+
+def further_parts(settings: Settings, updater: Updater, ema: EMA | NoEMA) -> dict[str, Any]:
     """Return what must be saved as well: gradients that wait for an update, averaged weights."""
     waits = settings.accumulate > 1 or settings.precision == "fp16"
-    return ({"updater": updater} if waits else {}) | ({"ema": ema} if ema else {})
+    return ({"updater": updater} if waits else {}) | ({"ema": ema} if settings.ema else {})
 
 
-def make_ema(settings: Settings, model: nn.Module) -> EMA | None:
+def make_ema(settings: Settings, model: nn.Module) -> EMA | NoEMA:
     """
     Make the average of the weights, if there is to be one.
 
-    Until it has seen as many updates as it remembers, newer weights count more, so that
-    it soon forgets the first ones. The statistics of batch normalisation are averaged alike.
+    It begins as the plain mean of the weights, so that it forgets the first ones. The
+    statistics of batch normalisation are averaged alike.
     """
-    if settings.ema == 0:
-        return None
-    remembered = round(1 / (1 - settings.ema))
-    return EMA(model, 1 - settings.ema, momentum_warmup=0.5, warmup_iters=remembered)
+    return EMA(model, 1 - settings.ema, mean_first=True) if settings.ema else NoEMA()
 
 
-def averaged(ema: EMA | None) -> AbstractContextManager[None]:
-    """Give the model its averaged weights for the length of a block, if it has any."""
-    return ema.averaged() if ema else nullcontext()
+class NoEMA:
+    """Stands for an average of the weights where there is none."""
+
+    def update(self) -> None:
+        """Do nothing."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Leave the model as it is."""
+        return nullcontext()
 
 
 def make_updater(

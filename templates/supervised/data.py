@@ -73,7 +73,7 @@ def make_data(settings: Settings) -> Data:
     moves = isinstance(samples, ImageSet) and settings.max_shift > 0
     labels = samples.labels[samples.splits["train"]]
     weights = class_weights(labels)[labels] if settings.balanced_sampling else None
-    workers = settings.num_workers
+    workers, large = settings.num_workers, 4 * settings.batch_size  # Without gradients more fit.
     return Data(
         train=Loader(
             samples.dataset("train", transform=augment if moves else None),
@@ -83,8 +83,8 @@ def make_data(settings: Settings) -> Data:
             seed=settings.seed,
             num_workers=workers,
         ),
-        valid=Loader(samples.dataset("valid"), batch_size=512, num_workers=workers),
-        test=Loader(samples.dataset("test"), batch_size=512, num_workers=workers),
+        valid=Loader(samples.dataset("valid"), large, num_workers=workers),
+        test=Loader(samples.dataset("test"), large, num_workers=workers),
         samples=samples,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from data import Data
+from scaffold_runtime import UserError
 
 if TYPE_CHECKING:
     from train import Settings
@@ -18,6 +19,10 @@ def make_model(settings: Settings, data: Data) -> nn.Module:
     models = {"cnn": make_cnn, "mlp": make_mlp}
     models |= {"linear": make_linear, "resnet": make_resnet}
     shape, outputs = data.samples.shape, len(data.samples.class_names) or 1
+    smallest = {"cnn": 4, "resnet": 8}.get(settings.model, 1)  # Pixels; each halving takes some.
+    if len(shape) == 3 and min(shape[1:]) < smallest:
+        size = f"{shape[1]} x {shape[2]}"
+        raise UserError(f"--model {settings.model} takes {smallest} pixels or more, not {size}")
     model = models[settings.model](shape, outputs, settings.width, settings.dropout)
     if settings.compile:
         model.compile()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tyro.conf import Positional
 
+from choices import kept_parts
 from data import make_data, read_image
 from model import make_model
 from scaffold_runtime import ImageSet, TableSet, UserError, launch, restore_best
@@ -40,7 +41,7 @@ def main(settings: Settings) -> None:
     trained = read_settings(TrainSettings, folder / "config.yaml")
     data = make_data(trained)
     model = make_model(trained, data)
-    restore_best(folder / "checkpoints", {"model": model})
+    restore_best(folder / "checkpoints", kept_parts(trained, model, data))
 
     for path in settings.files:
         for name, sample in read_inputs(path, trained, data.samples):

@@ -52,7 +52,7 @@ def main(settings: Settings) -> dict[str, float]:
     # --- Parts ----------------------------------------------------------------
     batches = run.batches(data.train)
     model = make_model(settings, data).to(run.device)
-    ema = choices.make_ema(settings, model)  # None without --ema.
+    ema = choices.make_ema(settings, model)  # Does nothing without --ema.
     criterion = choices.make_criterion(settings, data).to(run.device)
     optimizer = choices.make_optimizer(settings, model)
     updater, autocast = choices.make_updater(settings, optimizer, run.device)
@@ -69,8 +69,7 @@ def main(settings: Settings) -> dict[str, float]:
         if updater.step(trainer):  # After each batch, or fewer with --accumulate.
             if settings.schedule != "plateau":
                 scheduler.step()
-            if ema:
-                ema.update()
+            ema.update()
         return {"loss": loss.detach(), "y_pred": outputs.detach(), "y": targets}
 
     # --- What happens around the steps ----------------------------------------
@@ -83,7 +82,8 @@ def main(settings: Settings) -> dict[str, float]:
     score = "accuracy"
     if settings.task == "regression":  # Which has errors, and no accuracy.
         trainer, evaluator, score = choices.make_regression_engines(train_step, model, data, run)
-    best = run.keep_best(trainer, {"model": model}, score)
+    kept = choices.kept_parts(settings, model, data)
+    best = run.keep_best(trainer, kept, score)
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics[score], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
     parts |= {"best": best, "stopping": stopping, **choices.further_parts(settings, updater, ema)}
@@ -92,8 +92,8 @@ def main(settings: Settings) -> dict[str, float]:
 
     @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
-        with choices.averaged(ema):  # With --ema what is validated, and kept when it is best.
-            metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        with ema.averaged():  # With --ema that is validated, and kept when it is best.
+            metrics = run.evaluate(evaluator, data.valid)
             best.offer(metrics[score])
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         stopping(evaluator)
@@ -107,9 +107,9 @@ def main(settings: Settings) -> dict[str, float]:
         run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(batches, settings.max_epochs, epoch_length=run.train_length)
-    path = restore_best(run.checkpoints, {"model": model})
+    path = restore_best(run.checkpoints, kept)
     split = settings.evaluate or "test"
-    reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
+    reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} {score} {reached[score]:.4f} with the best checkpoint, {path}")
     if not settings.evaluate:
         choices.report_outcome(run, model, data, reached)

@@ -2,6 +2,7 @@
 
 from scaffold_runtime.data.datasets import InMemoryDataset
 from scaffold_runtime.data.downloads import cache_folder
+from scaffold_runtime.data.fingerprint import Fingerprint
 from scaffold_runtime.data.image_files import read_picture
 from scaffold_runtime.data.image_sets import ImageSet, read_image_set
 from scaffold_runtime.data.loader import Loader
@@ -10,6 +11,7 @@ from scaffold_runtime.data.streams import Streams
 from scaffold_runtime.data.tables import TableSet, read_rows, read_table_set
 
 __all__ = [
+    "Fingerprint",
     "ImageSet",
     "InMemoryDataset",
     "Loader",

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from scaffold_runtime.data.datasets import InMemoryDataset
+from scaffold_runtime.data.fingerprint import Fingerprint
 from scaffold_runtime.data.image_files import (
     ImageFiles,
     find_image_files,
@@ -62,11 +63,25 @@ class ImageSet:
             return self._images
         return self._images[range(len(self._images))]
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Of labels and splits; of files the names, too."""
+        images = self._images
+        names = [] if isinstance(images, Tensor) else [path.name for path in images.paths]
+        return Fingerprint(self.labels, self.class_names, names, *self.splits.values())
+
     def dataset(
         self, split: str, transform: Callable[[Tensor], Tensor] | None = None
     ) -> InMemoryDataset:
-        """Return a split as (images, labels); those of files are read batch by batch."""
+        """
+        Return a split as (images, labels); those of files are read batch by batch.
+
+        Raises:
+            UserError: It has no images.
+        """
         chosen = self.splits[split]
+        if len(chosen) == 0:
+            raise UserError(f"the {split} split has no images: there are {len(self.labels)} in all")
         images = self._images
         some = images[chosen] if isinstance(images, Tensor) else images.select(chosen)
         return InMemoryDataset(some, self.labels[chosen], transform=transform)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scaffold_runtime.data.datasets import InMemoryDataset
+from scaffold_runtime.data.fingerprint import Fingerprint
 from scaffold_runtime.data.splits import Splits, split_samples
 from scaffold_runtime.errors import UserError
 
@@ -58,6 +59,12 @@ class TableSet:
         self._of_rows = _spread(self.rows[splits["train"]])
         if not self.class_names:
             self._of_targets = _spread(self.labels[splits["train"]])
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """Of all rows, targets and splits."""
+        names = [*self.columns, *self.class_names]
+        return Fingerprint(self.rows, self.labels, names, *self.splits.values())
 
     def standardise(self, rows: Tensor) -> Tensor:
         """Return rows as a model gets them."""

@@ -43,6 +43,8 @@ class EMA:
         momentum: float = 0.0002,
         momentum_warmup: float | None = None,
         warmup_iters: int | None = None,
+        *,
+        mean_first: bool = False,
     ) -> None:
         """
         Args:
@@ -50,6 +52,8 @@ class EMA:
             momentum: The share of the newest weights, between 0 and 1.
             momentum_warmup: The momentum of the first update.
             warmup_iters: Updates in which it goes from there to `momentum`, evenly.
+            mean_first: Begin as the plain mean of the weights after each update, until
+                `1 / momentum` of them were seen: the first weights are forgotten.
 
         Raises:
             ValueError: A momentum is not between 0 and 1, or half of the warm-up is missing.
@@ -62,6 +66,7 @@ class EMA:
         self.model = model
         self.ema_model = copy.deepcopy(model).requires_grad_(False).eval()
         self._momentum = momentum
+        self._mean_first = mean_first
         self._first = momentum if momentum_warmup is None else momentum_warmup
         self._warmup_iters = warmup_iters or 0
         self._updates = 0
@@ -69,6 +74,8 @@ class EMA:
     @property
     def momentum(self) -> float:
         """The share that the newest weights have in the next update."""
+        if self._mean_first:
+            return max(self._momentum, 1 / (self._updates + 1))
         if self._updates >= self._warmup_iters:
             return self._momentum
         share = self._updates / self._warmup_iters

@@ -127,6 +127,27 @@ def test_rows_are_predicted(table, capsys):
     assert (predicted - table).abs().mean() < 0.5 * table.std()
 
 
+def test_a_table_that_changed_is_not_taken_for_the_one_it_was(table):
+    """Other rows would be split and standardised otherwise: the best checkpoint is not for them."""
+    train.main(train.Settings(**SUM, max_epochs=1))
+    with Path("rows.csv").open("a") as file:
+        file.write(Path("rows.csv").read_text().splitlines()[1] + "\n")
+
+    with pytest.raises(UserError, match="the data has changed since the run began"):
+        train.main(train.Settings(**SUM, max_epochs=1, evaluate="test"))
+
+
+def test_averaged_weights_remember_as_many_updates_as_they_are_asked_to():
+    """After many updates each counts by its age, and the first weights are forgotten."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    ema = choices.make_ema(train.Settings(ema=0.99), model)
+    for value in range(1000):
+        torch.nn.init.constant_(model.weight, value)
+        ema.update()
+
+    assert ema.ema_model.weight.item() == pytest.approx(999 - 99, abs=1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
