@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 
-from scaffold import landing, merge, reports, repository, scratch
+from scaffold import landing, merge, obstacles, reports, repository, scratch
 from scaffold.merge import Merged
 from scaffold.releases import File
 
@@ -114,7 +114,7 @@ class Place:
             merge.take_last_commit(tree)
             old, new = ({p: as_file(c) for p, c in t.items()} for t in (case.old, case.new))
             merged = merge.merge(tree, old, new, "The update")
-            assert landing.in_the_way(merged) == landing.hidden_edits(merged) == []
+            assert obstacles.in_the_way(merged) == obstacles.hidden_edits(merged) == []
             landing.land(around, merged, folder, "The update", commit=True)
         return merged
 
