@@ -44,6 +44,15 @@ def copy(value: Any) -> Any:
     return [copy(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def plain(value: Any) -> Any:
+    """Make lists of the tensors in nested states, to be compared by `==`."""
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def assert_equal(one: Any, other: Any) -> None:
     """Compare nested states, tensors bit for bit."""
     torch.testing.assert_close(one, other, rtol=0, atol=0)

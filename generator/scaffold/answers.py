@@ -20,6 +20,7 @@ from scaffold.errors import ScaffoldError, did_you_mean
 RECORD = ".scaffold.yml"
 _HEADING = "# Where this project comes from: an update needs it. Keep it in version control.\n"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_OF_TEAMS = ("from", "commit", "runtime")
 _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 _LONGEST_NAME, _LONGEST_TEXT = 100, 500  # Characters.
 
@@ -31,6 +32,14 @@ class Record:
     template: str
     version: str
     answers: Mapping[str, Any]
+    source: str = ""  # The folder or repository of a team's own templates.
+    commit: str = ""  # Of that repository, where commits are its history.
+    runtime: str = ""  # The release of ours that the runtime is of, where the team has none.
+
+    @property
+    def origin(self) -> str:
+        """Say what it was made from, in a sentence."""
+        return f"{self.version} of {self.source}" if self.source else f"Scaffold {self.version}"
 
 
 def parse(
@@ -102,14 +111,18 @@ def suggestion(name: str, taken: Mapping[str, str]) -> str:
 
 
 def write(record: Record, folder: Path) -> None:
-    """Write a project's record; it names no path and no machine."""
+    """Write a project's record; it names no path, unless a team's templates have no address."""
     import yaml
 
     content = {
         "template": record.template,
+        "from": record.source,
         "version": record.version,
+        "commit": record.commit,
+        "runtime": record.runtime,
         "answers": dict(record.answers),
     }
+    content = {name: value for name, value in content.items() if name == "answers" or value}
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=10_000)
     (folder / RECORD).write_text(_HEADING + text, encoding="utf-8", newline="\n")
 
@@ -126,13 +139,15 @@ def read(folder: Path) -> Record:
     path = folder / RECORD
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        record = Record(content["template"], content["version"], content["answers"])
+        needed = content["template"], content["version"], content["answers"]
+        record = Record(*needed, *(content.get(name, "") for name in _OF_TEAMS))
     except FileNotFoundError:
         raise ScaffoldError(f"{str(folder)!r} is no project of Scaffold's: no {RECORD}") from None
     except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
-    if not (isinstance(record.template, str) and isinstance(record.version, str)):
-        raise _damaged(path, "template and version must be text")
+    texts = (record.template, record.version, record.source, record.commit, record.runtime)
+    if not all(isinstance(text, str) for text in texts):
+        raise _damaged(path, f"template, version, {', '.join(_OF_TEAMS)} must be text")
     if not isinstance(record.answers, dict):
         raise _damaged(path, "answers must be a mapping")
     return record

@@ -17,6 +17,14 @@ from scaffold.errors import ScaffoldError, did_you_mean
 
 MISTAKE = 2  # The exit status of whatever the user can put right.
 
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="PATH_OR_GIT_URL", help="Where a team's own templates are."),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let a team's templates run programs, if they ask for it.")
+]
+
 app = typer.Typer(
     name="scaffold",
     help="Start a PyTorch training project you own.",
@@ -85,12 +93,15 @@ def new(
     release: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Take an earlier release.")
     ] = None,
+    source: From = None,
+    trust: Trust = False,
     no_git: Annotated[
         bool, typer.Option("--no-git", help="Make no git repository of the folder.")
     ] = False,
 ) -> None:
     """Make a project from a template."""
     from scaffold import project
+    from scaffold.sources import Given
 
     made = project.create(
         path,
@@ -99,6 +110,7 @@ def new(
         defaults=defaults,
         repository=not no_git,
         version=release,
+        told=Given(source, trust),
     )
     print(project.created(made))
 
@@ -106,11 +118,14 @@ def new(
 @app.command()
 def status(
     json: Annotated[bool, typer.Option("--json", help="Write it for programs.")] = False,
+    source: From = None,
+    trust: Trust = False,
 ) -> int:
     """Show what you and the template changed, and what would conflict; 1 if behind."""
     from scaffold import reports, updates
+    from scaffold.sources import Given
 
-    comparison = updates.compare(Path.cwd())
+    comparison = updates.compare(Path.cwd(), told=Given(source, trust))
     print(reports.status_as_json(comparison) if json else reports.status(comparison))
     return int(reports.is_behind(comparison.plan))
 
@@ -118,11 +133,14 @@ def status(
 @app.command()
 def diff(
     stat: Annotated[bool, typer.Option("--stat", help="Show only how much, file by file.")] = False,
+    source: From = None,
+    trust: Trust = False,
 ) -> None:
     """Show what an update would change, as a patch; nothing is written."""
     from scaffold import updates
+    from scaffold.sources import Given
 
-    patch = updates.patch(Path.cwd(), stat=stat)
+    patch = updates.patch(Path.cwd(), stat=stat, told=Given(source, trust))
     sys.stdout.buffer.write(patch.encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
 
@@ -142,29 +160,71 @@ def update(
     no_commit: Annotated[
         bool, typer.Option("--no-commit", help="Leave the commit to you.")
     ] = False,
+    source: From = None,
+    trust: Trust = False,
 ) -> int:
     """Bring a newer release or other answers into the project; 1 if there are conflicts."""
     from scaffold import reports, updates
+    from scaffold.sources import Given
 
-    done = updates.update(Path.cwd(), to, set or (), dry_run=dry_run, commit=not no_commit)
+    done = updates.update(
+        Path.cwd(),
+        to,
+        set or (),
+        dry_run=dry_run,
+        commit=not no_commit,
+        told=Given(source, trust),
+    )
     print(reports.updated(done, dry_run=dry_run, commit=not no_commit))
     return int(done is not None and bool(done.merged.conflicts))
 
 
 @app.command("list")
-def list_() -> None:
+def list_(source: From = None, trust: Trust = False) -> None:
     """Show the templates with a line each."""
     from scaffold import project
+    from scaffold.sources import Given
 
-    print(project.catalogue())
+    print(project.catalogue(told=Given(source, trust)))
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="The name of a template.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="The name of a template.")],
+    source: From = None,
+    trust: Trust = False,
+) -> None:
     """Show a template's files, questions and defaults."""
     from scaffold import project
+    from scaffold.sources import Given
 
-    print(project.describe(name))
+    print(project.describe(name, told=Given(source, trust)))
+
+
+@app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="The folder of templates.")],
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Check only this one.")
+    ] = None,
+    no_tests: Annotated[
+        bool, typer.Option("--no-tests", help="Do not run the tests of what is rendered.")
+    ] = False,
+    trust: Trust = False,
+) -> int:
+    """
+    Render templates with every combination of answers and run their tests; 1 if any fail.
+
+    This is for whoever edits templates: it executes the tests that they bring,
+    so give it only templates that you trust.
+    """
+    from scaffold import checks
+
+    outcomes = []
+    for outcome in checks.check(Path(path), template, tests=not no_tests, trust=trust):
+        print(outcome, flush=True)
+        outcomes.append(outcome)
+    return int(any(outcome.faults for outcome in outcomes))
 
 
 @app.command()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaffold import answers, migrations, render, sources
+from scaffold import answers, render, sources
 from scaffold.answers import RECORD, Record
 from scaffold.errors import ScaffoldError
 from scaffold.releases import File, Release
+from scaffold.sources import Given
 
 
 @dataclass(frozen=True)
@@ -32,33 +33,54 @@ class Plan:
         """Say in one line, as the subject of a commit, what this does."""
         old, new = self.old, self.new
         if old.version != new.version:
-            between = f"from Scaffold {old.version} to {new.version}"
-            return f"Update {between}, template {new.template}"
+            to = new.origin if new.source else new.version
+            of = old.version if new.source else old.origin
+            return f"Update from {of} to {to}, template {new.template}"
         changed = [name for name, value in new.answers.items() if old.answers.get(name) != value]
-        return f"Change {', '.join(changed)} of Scaffold {new.version}, template {new.template}"
+        changed += [name for name in old.answers if name not in new.answers]
+        if not changed and old.runtime != new.runtime:
+            return f"Update to the runtime of Scaffold {new.runtime}, template {new.template}"
+        if not changed:
+            return f"Take the templates as they are in {new.origin}, template {new.template}"
+        return f"Change {', '.join(changed)} of {new.origin}, template {new.template}"
 
 
-def make(project: Path, to: str | None, settings: Iterable[str], history: Path | None) -> Plan:
+def make(
+    project: Path,
+    to: str | None,
+    settings: Iterable[str],
+    history: Path | None,
+    told: Given | None = None,
+) -> Plan:
     """
     Read a project's record, and decide what it is to become.
+
+    Args:
+        project: The project's folder.
+        to: The version; by default the newest.
+        settings: Answers to change, as `NAME=VALUE`.
+        history: Where our releases lie; by default those of this installation.
+        told: Where a team's templates are now.
 
     Raises:
         ScaffoldError: The record is not one of a release that there is, or an
             answer cannot be used.
     """
     old = answers.read(project)
-    source = sources.of(old, history)
-    old_release = source.read(old.version)
+    source = sources.of(old, history, told, project)
+    old_release = source.base(old)
     _check(old, old_release, project)
     newest = source.versions()[-1]
-    version = to or newest
-    new_release = old_release if version == old.version else source.read(version)
+    same = (to or newest) == old.version and not old.source
+    new_release = old_release if same else source.read(to or newest)
+    version = new_release.version
     if old.template not in render.templates(new_release):
         raise ScaffoldError(f"release {version} has no template {old.template!r}")
-    known = migrations.migrate(old.answers, old.version, version)
+    known = source.migrate(old.answers, old.version, version)
     given = answers.parse(settings, render.questions(new_release))
     replies = _answers(new_release, old.template, known, given)
-    new = Record(old.template, version, replies)
+    recorded = "" if told and told.source else old.source
+    new = sources.record(new_release, old.template, replies, project, recorded)
     defaulted = {name: value for name, value in replies.items() if name not in known | given}
     dropped = tuple(name for name in known if name not in replies)
     return Plan(project, old, new, old_release, new_release, newest, defaulted, dropped)

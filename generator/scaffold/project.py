@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from scaffold import answers, git, place, quote, releases, render, sources
+from scaffold.answers import Record
 from scaffold.errors import ScaffoldError
 from scaffold.releases import Release
+from scaffold.sources import Given
+
+# What to type in a new project, each where the project has the file.
+_STEPS = {
+    "pyproject.toml": "python -m pip install -e '.[test]'",
+    "train.py": "python train.py",
+}
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Created:
     folder: Path
     shown: str  # The folder, seen from where the command was typed.
     about: render.About
-    version: str
+    release: Release
     notes: tuple[str, ...]
 
 
@@ -35,6 +43,7 @@ def create(
     repository: bool = True,
     version: str | None = None,
     history: Path | None = None,
+    told: Given | None = None,
 ) -> Created:
     """
     Make a project: whole, or not at all.
@@ -47,12 +56,13 @@ def create(
         defaults: Ask nothing; without a terminal nothing is asked either.
         repository: Make the folder a git repository with one commit.
         version: Of the release; by default the newest.
-        history: Where the releases lie; by default those of this installation.
+        history: Where our releases lie; by default those of this installation.
+        told: Where a team's own templates are, if it is to be one of those.
 
     Raises:
         ScaffoldError: Anything is not usable; nothing was written.
     """
-    source = sources.of(history=history)
+    source = sources.of(history=history, given=told)
     release = source.read(version) if version else source.newest()
     about = render.template(release, template)
     given = answers.parse(settings, render.questions(release))
@@ -61,38 +71,41 @@ def create(
     replies = _answers(release, about.name, given, target.name, ask=not defaults and _at_terminal())
     with place.building(target) as folder:
         render.render(release, about.name, replies, folder)
-        answers.write(answers.Record(about.name, release.version, replies), folder)
-        notes = _start_repository(folder, target, about, release) if repository else ()
-    return Created(target, shown, about, release.version, notes)
+        record = sources.record(release, about.name, replies, target)
+        answers.write(record, folder)
+        notes = _start_repository(folder, target, record) if repository else ()
+    notes += (source.note,) if source.note else ()
+    return Created(target, shown, about, release, notes)
 
 
 def created(new: Created) -> str:
     """Say what was made, what to type next, and what the first run gives."""
+    of = f" of {new.release.source}" if new.release.source else ""
     return "\n".join(
         [
-            f"Made {new.shown} from the template {new.about.name}, release {new.version}.",
+            f"Made {new.shown} from the template {new.about.name}{of}, "
+            f"release {new.release.version}.",
             *new.notes,
             "",
             "Next:",
             f"    cd {quote.shell(new.shown)}",
-            "    python -m pip install -e '.[test]'",
-            "    python train.py",
+            *(f"    {step}" for file, step in _STEPS.items() if (new.folder / file).exists()),
             "",
             f"A run with default settings: {new.about.expect}",
         ]
     )
 
 
-def catalogue(history: Path | None = None) -> str:
+def catalogue(history: Path | None = None, told: Given | None = None) -> str:
     """List the templates of the newest release with a line each."""
-    known = render.templates(_newest(history))
+    known = render.templates(_newest(history, told))
     width = max(map(len, known), default=0)
     return "\n".join(f"{name:{width}}  {about.summary}" for name, about in known.items())
 
 
-def describe(template: str, history: Path | None = None) -> str:
+def describe(template: str, history: Path | None = None, told: Given | None = None) -> str:
     """Show what a template makes: its files, and its questions with their defaults."""
-    release = _newest(history)
+    release = _newest(history, told)
     about = render.template(release, template)
     paths = [render.rendered_path(path) for path in render.project_files(release, template)]
     default = render.ask(release, template, {}, f"my-{template}")
@@ -124,8 +137,8 @@ def _shown(folder: Path) -> str:
     return min(os.path.relpath(folder), str(folder), key=len)
 
 
-def _newest(history: Path | None) -> Release:
-    return sources.of(history=history).newest()
+def _newest(history: Path | None, told: Given | None) -> Release:
+    return sources.of(history=history, given=told).newest()
 
 
 def _at_terminal() -> bool:
@@ -150,18 +163,14 @@ def _answers(
     return replies
 
 
-def _start_repository(
-    folder: Path, target: Path, about: render.About, release: Release
-) -> tuple[str, ...]:
+def _start_repository(folder: Path, target: Path, record: Record) -> tuple[str, ...]:
     """Make the first commit, or return the sentence that says why there is none."""
     if around := git.repository_around(target):
         return (f"It lies in the git repository {around}: nothing was committed.",)
     if not git.is_there():
         return ("git is not installed: the folder is no repository.",)
     try:
-        git.start_repository(
-            folder, f"Start from Scaffold {release.version}, template {about.name}"
-        )
+        git.start_repository(folder, f"Start from {record.origin}, template {record.template}")
     except ScaffoldError as error:
         return (f"The folder has no first commit: {error}.",)
     return ()

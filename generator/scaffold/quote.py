@@ -66,3 +66,7 @@ def _quoted(text: str, mark: str) -> str:
     """
     text = text.replace("\\", "\\\\").replace(mark, "\\" + mark)
     return mark + _HIDDEN.sub(lambda hidden: f"\\u{ord(hidden[0]):04x}", text) + mark
+
+
+# What templates call them.
+FUNCTIONS = {quote.__name__: quote for quote in (toml, yaml, python, shell, markdown)}

@@ -36,10 +36,14 @@ class File:
 
 @dataclass(frozen=True)
 class Release:
-    """All files of one release, by path in our repository."""
+    """All files of one release, by path in our repository, and where it is from."""
 
     version: str
     files: Mapping[str, File]
+    source: str = ""  # The folder or repository of a team's own templates.
+    commit: str = ""  # Of that repository, where commits are its history.
+    runtime: str = ""  # The release of ours that lends it the runtime.
+    trusted: bool = False  # May run the programs that its copier.yml names.
 
 
 def release(version: str, repository: Path) -> Path:
@@ -51,7 +55,7 @@ def release(version: str, repository: Path) -> Path:
             changelog does not have it, or nothing changed.
     """
     history = repository / HISTORY
-    if not _VERSION.fullmatch(version):
+    if not is_version(version):
         raise ScaffoldError(f"{version!r} is not a version; write three numbers, as in 1.2.0")
     released = versions(history)
     if released and archive.order(version) <= archive.order(released[-1]):
@@ -80,10 +84,15 @@ def history_folder() -> Path:
     return installed if installed.is_dir() else checkout() / HISTORY
 
 
+def is_version(text: str) -> bool:
+    """Say whether a text is three numbers, as in 1.2.0."""
+    return _VERSION.fullmatch(text) is not None
+
+
 def versions(history: Path) -> list[str]:
     """List the released versions, oldest first."""
     names = [path.name[: -len(".zip")] for path in history.glob("*.zip")]
-    return sorted(filter(_VERSION.fullmatch, names), key=archive.order)
+    return sorted(filter(is_version, names), key=archive.order)
 
 
 def newest(history: Path) -> Release:

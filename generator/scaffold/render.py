@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +26,6 @@ ABOUT = "template.yml"
 _SUFFIX = ".jinja"
 _QUESTIONS = "templates/copier.yml"
 _PROJECT = "project"  # What copier.yml calls `_subdirectory`.
-_QUOTES = {
-    q.__name__: q for q in (quote.toml, quote.yaml, quote.python, quote.shell, quote.markdown)
-}
 # A requirement with its lower bound, as it stands in a pyproject.toml.
 _REQUIREMENT = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*[<>=~!]=""")
 
@@ -63,7 +60,8 @@ def template(release: Release, name: str | None) -> About:
         raise ScaffoldError(f"say which template: --template {' or '.join(known)}")
     if name not in known:
         hint = did_you_mean(name, known)
-        raise ScaffoldError(f"there is no template {name!r}{hint} (scaffold list shows all)")
+        team = f" --from {quote.shell(release.source)}" if release.source else ""
+        raise ScaffoldError(f"there is no template {name!r}{hint} (scaffold list{team} shows all)")
     return known[name]
 
 
@@ -73,6 +71,11 @@ def questions(release: Release) -> dict[str, dict[str, Any]]:
 
     everything = yaml.safe_load(release.files[_QUESTIONS].content)
     return {name: about for name, about in everything.items() if not name.startswith("_")}
+
+
+def words(release: Release) -> list[str]:
+    """Name what the templates' Jinja can use: the questions, and what quotes their answers."""
+    return [*questions(release), *quote.FUNCTIONS]
 
 
 def project_files(release: Release, template: str) -> dict[str, File]:
@@ -102,7 +105,8 @@ def rendered_path(path: str) -> str:
 def reserved_names(release: Release, template: str) -> dict[str, str]:
     """Name what a project of this template cannot be called, and what each is the name of."""
     files = project_files(release, template)
-    requirements = files["pyproject.toml" + _SUFFIX].content.decode()
+    paths = [path for path in files if rendered_path(path) == "pyproject.toml"]
+    requirements = "".join(files[path].content.decode(errors="replace") for path in paths)
     names = dict.fromkeys(_REQUIREMENT.findall(requirements), "a package it depends on")
     tops = {path.partition("/")[0] for path in files}
     modules = {top.removesuffix(".py") for top in tops if "." not in top.removesuffix(".py")}
@@ -129,7 +133,9 @@ def ask(
     data = {**given, "suggested_name": name, "problem": problem or _no_problem}
     with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
         _lay_out({}, release, Path(folder, "template"))
-        worker = _copy(Path(folder), Path(folder, "out"), template, data, defaults=not problem)
+        out = Path(folder, "out")
+        options = {"defaults": not problem, "unsafe": release.trusted, "skip_tasks": True}
+        worker = _copy(Path(folder), out, template, data, **options)
         answers, hidden = worker.answers.combined, worker.answers.hidden
         return {name: answers[name] for name in questions(release) if name not in hidden}
 
@@ -139,7 +145,7 @@ def render(release: Release, template: str, answers: Mapping[str, Any], into: Pa
     data = {**answers, "suggested_name": "", "problem": _no_problem}
     with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
         _lay_out(project_files(release, template), release, Path(folder, "template"))
-        _copy(Path(folder), into, template, data, defaults=True)
+        _copy(Path(folder), into, template, data, defaults=True, unsafe=release.trusted)
 
 
 def _no_problem(name: str, value: Any) -> str:
@@ -159,18 +165,19 @@ def _lay_out(files: Mapping[str, File], release: Release, folder: Path) -> None:
             written.chmod(mode | (mode & 0o444) >> 2)  # For those who may read it.
 
 
-def _copy(folder: Path, into: Path, name: str, data: dict[str, Any], *, defaults: bool) -> Worker:
-    with _one_line_errors(name), _without_git():
+def _copy(folder: Path, into: Path, name: str, data: dict[str, Any], **options: Any) -> Worker:
+    # Programs that are trusted to run must be found.
+    with _one_line_errors(name), nullcontext() if options["unsafe"] else _without_git():
         from copier import Settings, run_copy
 
         return run_copy(
             str(folder / "template"),
             into,
-            data={**_QUOTES, "template": name, **data},
+            data={**quote.FUNCTIONS, "template": name, **data},
             settings=Settings(),
-            defaults=defaults,
             overwrite=True,
             quiet=True,
+            **options,
         )
 
 

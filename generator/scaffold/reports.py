@@ -31,7 +31,9 @@ def status(comparison: Comparison) -> str:
     """Show as a table how a project and its template went apart."""
     plan, found = comparison.plan, rows(comparison)
     title = f"{plan.project.name}: template {plan.old.template}, release {plan.old.version}"
-    lines = [f"{title}; the newest is {plan.newest}" if is_behind(plan) else f"{title}, the newest"]
+    lines = [
+        f"{title}; the newest is {_newest(plan)}" if is_behind(plan) else f"{title}, the newest"
+    ]
     if found:
         lines += ["", *_table(found)]
     if not is_behind(plan):
@@ -61,8 +63,9 @@ def status_as_json(comparison: Comparison) -> str:
 
 
 def is_behind(plan: Plan) -> bool:
-    """Say whether there is a newer release than the project's."""
-    return plan.old.version != plan.newest
+    """Say whether there is a newer release than the project's, or a newer runtime for it."""
+    old, new = plan.old, plan.new
+    return (old.version, old.commit, old.runtime) != (plan.newest, new.commit, new.runtime)
 
 
 def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
@@ -85,6 +88,11 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
         )
     how = f"commit {done.commit[:10]}" if commit else "staged, not committed"
     return "\n".join([f"{plan.message}: {changed}, {how}", *_notes(plan, merged)])
+
+
+def _newest(plan: Plan) -> str:
+    lent = plan.old.version == plan.newest and plan.old.runtime != plan.new.runtime
+    return f"{plan.newest} with the runtime of Scaffold {plan.new.runtime}" if lent else plan.newest
 
 
 def rows(comparison: Comparison) -> list[Row]:

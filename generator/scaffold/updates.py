@@ -17,6 +17,7 @@ from scaffold.plans import Plan
 from scaffold.releases import File
 from scaffold.repository import Repository
 from scaffold.scratch import Scratch
+from scaffold.sources import Given
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Updated:
     commit: str  # Empty if none was made.
 
 
-def compare(project: Path, history: Path | None = None) -> Comparison:
+def compare(project: Path, history: Path | None = None, told: Given | None = None) -> Comparison:
     """
     Find out what an update to the newest release would do to the working tree as it is.
 
@@ -46,13 +47,15 @@ def compare(project: Path, history: Path | None = None) -> Comparison:
     Raises:
         ScaffoldError: The project cannot be updated.
     """
-    with _compared(project, history) as comparison:
+    with _compared(project, history, told) as comparison:
         return comparison
 
 
-def patch(project: Path, *, stat: bool = False, history: Path | None = None) -> str:
+def patch(
+    project: Path, *, stat: bool = False, history: Path | None = None, told: Given | None = None
+) -> str:
     """Return what an update would change in the working tree, as a patch or in numbers."""
-    with _compared(project, history) as comparison:
+    with _compared(project, history, told) as comparison:
         merged = comparison.merged
         prefix = merged.scratch.repository.prefix
         how = ["--stat=100"] if stat else ["--patch", "--binary", "--full-index"]
@@ -69,6 +72,7 @@ def update(
     dry_run: bool = False,
     commit: bool = True,
     history: Path | None = None,
+    told: Given | None = None,
 ) -> Updated | None:
     """
     Merge another release, or other answers, into a project; return nothing if there is no change.
@@ -79,7 +83,8 @@ def update(
         settings: Answers to change, as `NAME=VALUE`.
         dry_run: Do everything but write.
         commit: Make a commit of it; else that is left to the user.
-        history: Where the releases lie; by default those of this installation.
+        history: Where our releases lie; by default those of this installation.
+        told: Where a team's templates are now, and whether they may run programs.
 
     Raises:
         ScaffoldError: It cannot be updated; nothing was written.
@@ -88,7 +93,7 @@ def update(
     with landing.workshop(around) as folder:
         repository.refuse_if_at_work(around)
         repository.refuse_if_changed(around)
-        plan = plans.make(project, to, settings, history)
+        plan = plans.make(project, to, settings, history, told)
         if plan.old == plan.new:
             return None
         place = scratch.make(folder / "scratch", around, own_objects=dry_run)
@@ -109,11 +114,11 @@ def _repository(project: Path) -> Repository:
 
 
 @contextmanager
-def _compared(project: Path, history: Path | None) -> Iterator[Comparison]:
+def _compared(project: Path, history: Path | None, told: Given | None) -> Iterator[Comparison]:
     around = _repository(project)
     landing.refuse_if_unfinished(around)
     repository.refuse_if_at_work(around)
-    plan = plans.make(project, None, (), history)
+    plan = plans.make(project, None, (), history, told)
     with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
         place = scratch.make(Path(folder, "scratch"), around, own_objects=True)
         merge.take_working_tree(place)

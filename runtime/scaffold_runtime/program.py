@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -35,9 +36,13 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
     try:
         settings = parse_settings(settings_class, sys.argv[1:])
         main(settings)
+        sys.stdout.flush()
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # Whoever read what is printed has seen enough.
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:  # A folder that cannot be written, a disk that is full.
         reason = error.strerror.lower() if error.strerror else error
         print(f"{program}: {error.filename}: {reason}", file=sys.stderr)

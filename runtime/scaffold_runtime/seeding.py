@@ -49,15 +49,18 @@ def random_state() -> dict[str, Any]:
     >>> "python" in random_state(), "torch" in random_state()
     (True, True)
     """
-    state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    version, words, gauss = random.getstate()
+    # Hundreds of numbers are saved faster as one tensor.
+    python = (version, torch.tensor(words), gauss)
+    state: dict[str, Any] = {"python": python, "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
     numpy = _numpy()
     if numpy is not None:
-        name, keys, *rest = numpy.random.get_state()
-        state["numpy"] = (name, keys.tolist(), *rest)
+        name, words, *rest = numpy.random.get_state()
+        state["numpy"] = (name, torch.from_numpy(words.astype("int64")), *rest)
     return state
 
 
@@ -71,15 +74,21 @@ def set_random_state(state: dict[str, Any]) -> None:
     >>> random.random() == drawn
     True
     """
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(_numbers(words)), gauss))
     torch.set_rng_state(state["torch"].cpu())
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"].cpu())
     _set_cuda_states(state.get("cuda", []))
     numpy = _numpy()
     if "numpy" in state and numpy is not None:
-        numpy.random.set_state(tuple(state["numpy"]))
+        name, words, *rest = state["numpy"]
+        numpy.random.set_state((name, _numbers(words), *rest))
+
+
+def _numbers(words: Any) -> list[int]:
+    """Return the numbers of a tensor, or of a sequence, as releases before 0.5.0 saved them."""
+    return words.tolist() if isinstance(words, torch.Tensor) else list(words)
 
 
 def _set_cuda_states(states: list[torch.Tensor]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from model import split_size
 from scaffold_runtime import (
     ImageSet,
     InMemoryDataset,
@@ -40,6 +41,7 @@ class Data(NamedTuple):
 def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
     images = read_images(settings)
+    split_size(images.shape)  # Of other sizes there is no model.
     for split in ("valid", "test"):
         chosen = images.splits[split]
         order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(settings.seed))

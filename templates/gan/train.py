@@ -49,11 +49,11 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
 
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return how far the best generator is from the test data."""
+    data = make_data(settings)  # What cannot be used is refused before the run has a folder.
     run = start_run(settings)
     settings = run.settings  # One batch of everything with --fast-dev-run.
 
     # --- Parts ----------------------------------------------------------------
-    data = make_data(settings)
     generator, discriminator = make_models(settings, data.shape, run.device)
     ema = EMA(generator, settings.ema)  # Its ema_model is what is sampled, measured and kept.
     betas = (settings.beta1, 0.999)

@@ -95,7 +95,7 @@ def main(settings: Settings) -> dict[str, float]:
     run.follow(trainer, "all")  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
         metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,13 +16,20 @@ from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from data import Data, DataSettings
-from scaffold_runtime import Metric, Run, TableSet, Updater, UserError
+from scaffold_runtime import Engine, Metric, Run, TableSet, Updater, UserError
 from scaffold_runtime.data import class_weights
 from scaffold_runtime.handlers import EMA
-from scaffold_runtime.metrics import Loss, MeanAbsoluteError, R2Score, RootMeanSquaredError
+from scaffold_runtime.metrics import (
+    Loss,
+    MeanAbsoluteError,
+    R2Score,
+    RootMeanSquaredError,
+    RunningAverage,
+)
 from scaffold_runtime.report import report_classification, report_regression
 from scaffold_runtime.schedules import cosine_with_warm_up
 from scaffold_runtime.settings import Amount, Share, Size
+from scaffold_runtime.trainers import create_supervised_evaluator
 
 if TYPE_CHECKING:
     from train import Settings
@@ -101,7 +111,8 @@ def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: i
         return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
     if settings.schedule == "constant":
         return LambdaLR(optimizer, lambda update: 1.0)
-    updates = math.ceil(iterations / settings.accumulate)
+    in_an_epoch = math.ceil(iterations / settings.max_epochs / settings.accumulate)
+    updates = settings.max_epochs * in_an_epoch  # The last of an epoch may have fewer batches.
     return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
 
 
@@ -124,6 +135,11 @@ def make_ema(settings: Settings, model: nn.Module) -> EMA | None:
     return EMA(model, 1 - settings.ema, momentum_warmup=0.5, warmup_iters=remembered)
 
 
+def averaged(ema: EMA | None) -> AbstractContextManager[None]:
+    """Give the model its averaged weights for the length of a block, if it has any."""
+    return ema.averaged() if ema else nullcontext()
+
+
 def make_updater(
     settings: Settings, optimizer: optim.Optimizer, device: torch.device
 ) -> tuple[Updater, torch.autocast]:
@@ -143,6 +159,17 @@ def make_criterion(settings: Settings, data: Data) -> nn.Module:
     return nn.CrossEntropyLoss(
         weight if settings.class_weights else None, label_smoothing=settings.label_smoothing
     )
+
+
+def make_regression_engines(
+    train_step: Callable[[Engine, Any], Any], model: nn.Module, data: Data, run: Run[Settings]
+) -> tuple[Engine, Engine, str]:
+    """Make a trainer and an evaluator that measure errors, and name the best one's score."""
+    trainer = Engine(train_step)
+    smooth = RunningAverage(alpha=0.9, output_transform=itemgetter("loss"), epoch_bound=False)
+    smooth.attach(trainer, "loss")
+    evaluator = create_supervised_evaluator(model, make_regression_metrics(data), run.device)
+    return trainer, evaluator, "r2"
 
 
 def make_regression_metrics(data: Data) -> dict[str, Metric]:

@@ -1,8 +1,7 @@
 """
 The data: handwritten digits, other images, or a table, split into train, validation and test.
 
-For data of your own, change `read_samples`: what it returns has `shape`, `class_names`, `labels`,
-`splits` and `dataset`, as `ImageSet` and `TableSet` in scaffold_runtime/data do.
+For data of your own, change `CLASS_NAMES`, `IMAGE_SHAPE`, `read_images` and `read_image`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from scaffold_runtime import ImageSet, Loader, RunSettings, TableSet, UserError
 from scaffold_runtime.data import (
@@ -22,11 +23,15 @@ from scaffold_runtime.data import (
     read_image_set,
     read_picture,
     read_table_set,
+    split_samples,
 )
 from scaffold_runtime.settings import Count
 
 if TYPE_CHECKING:
     from train import Settings
+
+CLASS_NAMES = [str(digit) for digit in range(10)]
+IMAGE_SHAPE = (1, 8, 8)  # Channels, height, width.
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,32 @@ def read_samples(settings: DataSettings) -> ImageSet | TableSet:
     """Read what the settings name: images `(N, channels, height, width)` from 0 to 1, or rows."""
     if settings.dataset == "csv":
         return read_table_set(Path(settings.path), settings.target, settings.task, settings.seed)
-    folders = {"digits": Path(__file__).parent / "data", "image-folder": Path(settings.path)}
-    folder = folders.get(settings.dataset, cache_folder(settings.cache))
     size = settings.image_size or None
+    if settings.dataset == "digits":
+        images, labels = read_images()
+        check_images(images, labels)
+        if size is not None:
+            images = interpolate(images, (size, size), mode="bilinear", antialias=True)
+        return ImageSet(images, labels, CLASS_NAMES, split_samples(len(labels), settings.seed))
+    is_folder = settings.dataset == "image-folder"
+    folder = Path(settings.path) if is_folder else cache_folder(settings.cache)
     return read_image_set(settings.dataset, folder, size, settings.seed, settings.grey)
+
+
+def check_images(images: Tensor, labels: Tensor) -> None:
+    """Refuse images that are not what the top of this file says."""
+    if images.shape[1:] != IMAGE_SHAPE or labels.min() < 0 or labels.max() >= len(CLASS_NAMES):
+        found = f"{tuple(images.shape[1:])} with labels up to {labels.max()}"
+        stated = f"IMAGE_SHAPE = {IMAGE_SHAPE} and {len(CLASS_NAMES)} CLASS_NAMES"
+        raise UserError(f"the images are {found}, but data.py says {stated}")
+
+
+def read_images() -> tuple[Tensor, Tensor]:
+    """Return images of shape `(N, 1, 8, 8)` with values from 0 to 1, and labels `(N,)`."""
+    with np.load(Path(__file__).parent / "data" / "digits.npz") as file:
+        images = torch.from_numpy(file["images"]).float() / 16
+        labels = torch.from_numpy(file["labels"]).long()
+    return images.unsqueeze(1), labels
 
 
 def read_image(path: Path, settings: DataSettings, shape: tuple[int, int, int]) -> Tensor:

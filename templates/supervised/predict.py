@@ -35,7 +35,7 @@ class Settings:
 def main(settings: Settings) -> None:
     """Print a line for each picture or row."""
     if not settings.files and not settings.sample:
-        raise UserError("name a picture, or ask for test samples with --sample 5")
+        raise UserError("name a picture or a CSV file, or ask for test samples with --sample 5")
     folder = find_run(settings.run)
     trained = read_settings(TrainSettings, folder / "config.yaml")
     data = make_data(trained)

@@ -53,7 +53,6 @@ def main(settings: Settings) -> dict[str, float]:
     batches = run.batches(data.train)
     model = make_model(settings, data).to(run.device)
     ema = choices.make_ema(settings, model)  # None without --ema.
-    judged = ema.ema_model if ema else model  # Which is validated, and kept when it is best.
     criterion = choices.make_criterion(settings, data).to(run.device)
     optimizer = choices.make_optimizer(settings, model)
     updater, autocast = choices.make_updater(settings, optimizer, run.device)
@@ -78,41 +77,42 @@ def main(settings: Settings) -> dict[str, float]:
     trainer = Engine(train_step)
     smooth = RunningAverage(alpha=0.9, output_transform=lambda o: o["loss"], epoch_bound=False)
     smooth.attach(trainer, "loss")
+    Accuracy().attach(trainer, "accuracy")
     metrics = {"loss": Loss(F.cross_entropy), "accuracy": Accuracy()}
+    evaluator = create_supervised_evaluator(model, metrics, run.device)
     score = "accuracy"
-    if settings.task == "regression":
-        metrics, score = choices.make_regression_metrics(data), "r2"
-    else:
-        Accuracy().attach(trainer, "accuracy")
-    evaluator = create_supervised_evaluator(judged, metrics, run.device)
-    best = run.keep_best(trainer, {"model": judged}, score)
+    if settings.task == "regression":  # Which has errors, and no accuracy.
+        trainer, evaluator, score = choices.make_regression_engines(train_step, model, data, run)
+    best = run.keep_best(trainer, {"model": model}, score)
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics[score], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
     parts |= {"best": best, "stopping": stopping, **choices.further_parts(settings, updater, ema)}
     run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
-        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        with choices.averaged(ema):  # With --ema what is validated, and kept when it is best.
+            metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+            best.offer(metrics[score])
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
-        best.offer(metrics[score])
         stopping(evaluator)
         if settings.schedule == "plateau":
             scheduler.step(metrics[score])
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
         run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(batches, settings.max_epochs, epoch_length=run.train_length)
-    path = restore_best(run.checkpoints, {"model": judged})
+    path = restore_best(run.checkpoints, {"model": model})
     split = settings.evaluate or "test"
     reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
     run.say(f"{split} {score} {reached[score]:.4f} with the best checkpoint, {path}")
     if not settings.evaluate:
-        choices.report_outcome(run, judged, data, reached)
+        choices.report_outcome(run, model, data, reached)
     return reached
 
 

@@ -90,7 +90,7 @@ def main(settings: Settings) -> dict[str, float]:
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
     trainer.add_event_handler(Tbptt_Events.TIME_ITERATION_COMPLETED, lambda: scheduler.step())
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=settings.validate_every))
+    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
         metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)

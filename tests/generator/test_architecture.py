@@ -9,12 +9,14 @@ from scaffold import releases, render
 
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
-    *("cli", "project", "reports", "updates", "plans", "render"),
-    *("obstacles", "landing", "merge", "trees", "scratch", "sources", "releases", "archive"),
+    *("cli", "checks", "project", "reports", "updates", "plans", "render"),
+    *("obstacles", "landing", "merge", "trees", "scratch"),
+    *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
+    "checks": {"contents"},
     "project": {"place"},
-    "plans": {"migrations"},
+    "sources": {"migrations"},
     "migrations": {"archive"},
     "repository": {"git"},
 }

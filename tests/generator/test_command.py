@@ -38,7 +38,7 @@ def test_help_names_every_command(scaffold: Any) -> None:
     shown = scaffold("--help").stdout
     assert [
         word
-        for word in ("new", "list", "show", "status", "diff", "update", "release")
+        for word in ("new", "list", "show", "status", "diff", "update", "check", "release")
         if f"\n  {word} " not in shown
     ] == []
 

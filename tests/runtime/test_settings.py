@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -342,6 +344,24 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
     assert "a bug of ours" in ended.stderr
+
+
+def test_a_reader_that_left_is_no_mistake(tmp_path: Path) -> None:
+    """`| head` has seen enough: nothing is said, and the status is that of SIGPIPE."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    ended = subprocess.run(
+        [sys.executable, str(program)],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(RUNTIME)},
+    )
+    os.close(writing)
+
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_help_shows_settings_with_their_comments(tmp_path: Path) -> None:

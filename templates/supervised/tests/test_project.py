@@ -10,13 +10,14 @@ import torch
 from small import SMALL
 from test_runs import assert_same, parts_of, stop_after_saves
 
+import choices
 import predict
 import train
 from scaffold_runtime import UserError, parse_settings, read_checkpoint
 
 TABLE = {"dataset": "csv", "path": "rows.csv", "model": "mlp", "lr": 0.01, "width": 4}
 SUM = {**TABLE, "target": "sum", "task": "regression"}
-SIGN = {**TABLE, "target": "sign"}
+KIND = {**TABLE, "target": "large"}
 
 
 def test_it_learns():
@@ -35,14 +36,14 @@ def test_every_model_learns(model):
 
 
 def test_the_columns_of_a_table_are_learned(table):
-    """A regression explains most of a sum, and a classification tells its sign."""
+    """A regression explains most of a sum, and a classification tells if it is large."""
     of_sum = train.main(train.Settings(**SUM, run="sum", max_epochs=15))
-    of_sign = train.main(train.Settings(**SIGN, run="sign", max_epochs=5))
+    of_large = train.main(train.Settings(**KIND, run="large", max_epochs=5))
 
     assert list(of_sum) == ["loss", "mae", "rmse", "r2"]
     assert of_sum["r2"] > 0.8
     assert of_sum["rmse"] ** 2 / of_sum["loss"] == pytest.approx(float(table.var()), rel=0.3)
-    assert of_sign["accuracy"] > 0.85
+    assert of_large["accuracy"] > 0.85
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,23 @@ def test_on_a_plateau_the_learning_rate_falls():
     train.main(train.Settings(model="linear", max_epochs=8, lr=1e-7, schedule="plateau"))
 
     assert parts_of("first")["optimizer"]["param_groups"][0]["lr"] == 5e-8
+
+
+def test_the_learning_rate_falls_until_the_last_update():
+    """Of 17 batches an epoch, the fourths and the last make an update: 15 in three epochs."""
+    weights = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(weights.parameters(), lr=1.0)
+    settings = train.Settings(accumulate=4, max_epochs=3)
+    scheduler = choices.make_scheduler(settings, optimizer, iterations=3 * 17)
+    optimizer.step()
+
+    rates = []
+    for _ in range(15):
+        scheduler.step()
+        rates.append(scheduler.get_last_lr()[0])
+
+    assert rates[-2] > 0
+    assert rates[-1] == 0
 
 
 def test_the_best_checkpoint_predicts(capsys):
@@ -131,9 +149,9 @@ def test_a_wrong_setting_is_refused(arguments, complaint):
         ({"dataset": "image-folder"}, "--dataset image-folder needs its folder: --path FOLDER"),
         ({"path": "rows.csv"}, "the dataset is digits"),
         ({"task": "regression"}, "--task regression is for csv, not for digits"),
-        ({**SIGN, "model": "cnn"}, "--model cnn is for images"),
-        ({**SIGN, "target": "name"}, "rows.csv has no column 'name' to predict"),
-        ({**SIGN, "path": "other.csv"}, "other.csv cannot be read as a CSV file"),
+        ({**KIND, "model": "cnn"}, "--model cnn is for images"),
+        ({**KIND, "target": "name"}, "rows.csv has no column 'name' to predict"),
+        ({**KIND, "path": "other.csv"}, "other.csv cannot be read as a CSV file"),
         ({**SUM, "label_smoothing": 0.1}, "--label-smoothing is for classification"),
         ({**SUM, "class_weights": True}, "are for classification"),
         ({"class_weights": True, "balanced_sampling": True}, "would balance twice"),
@@ -155,12 +173,12 @@ def test_settings_that_contradict_each_other_are_refused(settings, complaint, ta
 
 @pytest.fixture
 def table():
-    """A file of two columns, their sum times 100, and its sign; returned are the sums."""
-    columns = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    """A file of two columns, their sum times 100, and if it is large; returned are the sums."""
+    columns = 5 + 3 * torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
     sums = 100 * columns.sum(dim=1)
     with Path("rows.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["a", "b", "sum", "sign"])
+        writer.writerow(["a", "b", "sum", "large"])
         for (a, b), total in zip(columns.tolist(), sums.tolist(), strict=True):
-            writer.writerow([a, b, total, int(total > 0)])
+            writer.writerow([a, b, total, int(total > 1000)])
     return sums
