@@ -14,7 +14,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+import signal
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TextIO
@@ -26,6 +27,7 @@ from scaffold.repository import Repository, changed_files
 from scaffold.trees import Entry
 
 _WORKSHOP, _NOTE = "scaffold", "begun"
+_RESTORE = "nothing of yours is lost, and this restores the working tree: git reset --hard"
 
 
 @contextmanager
@@ -58,35 +60,6 @@ def refuse_if_unfinished(repository: Repository) -> None:
         _refuse_if_half_written(repository)
 
 
-def in_the_way(merged: Merged) -> list[str]:
-    """Name what lies where the merge would write, and is in no commit."""
-    gone = set(merged.removed)
-    project = merged.scratch.repository.project
-    found = {_in_the_way(project, path, merged, gone) for path in merged.written}
-    return sorted(found - {""})
-
-
-def hidden_edits(merged: Merged) -> list[str]:
-    """
-    Name edited files among those that the merge changes, looking at their contents.
-
-    Git overlooks edits of files that its index says are not to be looked at.
-    """
-    touched = {*merged.written, *merged.removed} & merged.before.keys()
-    scratch, repository = merged.scratch, merged.scratch.repository
-
-    def run(*arguments: str, given: str = "") -> str:
-        place = repository.top
-        return scratch.attempt(*arguments, index="looked-at", tree=place, given=given).stdout
-
-    lines = (merged.before[path].line(repository.prefix + path) for path in touched)
-    run("update-index", "-z", "--index-info", given="".join(lines))
-    run("update-index", "-q", "--refresh")
-    differing = run("diff-files", "--name-only", "-z").split("\0")[:-1]
-    there = [path for path in differing if os.path.lexists(repository.top / path)]
-    return [path[len(repository.prefix) :] for path in there]
-
-
 def land(
     repository: Repository,
     merged: Merged,
@@ -114,29 +87,57 @@ def land(
     if commit and not merged.conflicts:
         made = git.commit(merged.tree(), repository.head, message, folder=repository.project)
     note = json.dumps({"heads": [repository.head, made]})
-    _write(folder / _NOTE, note, folder / "note")
-    _take_index(repository, merged, folder, untracked)
+    with _undisturbed():
+        _write(folder / _NOTE, note, folder / "note")
+        try:
+            _land_files(repository, merged, folder, untracked)
+            if made:
+                _move_branch(repository, made, message)
+            elif commit:
+                _leave_cherry_pick(repository, merged, folder)
+            if untracked:  # Only now: had the index known them before, a reset would remove them.
+                _land_files(repository, merged, folder)
+        except (OSError, ScaffoldError) as error:
+            raise ScaffoldError(f"the update was not finished: {error}; {_RESTORE}") from None
+        (folder / _NOTE).unlink()
+    return made
+
+
+def _land_files(
+    repository: Repository, merged: Merged, folder: Path, leave_out: Collection[str] = ()
+) -> None:
+    _take_index(repository, merged, folder / "new-index", leave_out)
     for path in merged.removed:
         _remove(repository.project, path)
-    _move(merged, set(merged.written) - set(untracked))
+    for path in merged.written:
+        if path not in leave_out:
+            _move(merged, path)
     _refresh(repository, folder / "refreshed")
-    if made:
-        git.run("update-ref", "-m", message, "HEAD", made, repository.head, folder=repository.top)
-    elif commit:
-        (merged.scratch.folder / "git" / "MERGE_MSG").replace(repository.folder / "MERGE_MSG")
-        _write(repository.folder / "CHERRY_PICK_HEAD", f"{merged.picked}\n", folder / "pick")
-    if untracked:  # Only now: had the index known them before, a reset would remove them.
-        _take_index(repository, merged, folder)
-        _move(merged, set(untracked) & set(merged.written))
-        _refresh(repository, folder / "refreshed")
-    (folder / _NOTE).unlink()
-    return made
+
+
+def _move_branch(repository: Repository, commit: str, message: str) -> None:
+    git.run("update-ref", "-m", message, "HEAD", commit, repository.head, folder=repository.top)
+
+
+def _leave_cherry_pick(repository: Repository, merged: Merged, folder: Path) -> None:
+    (merged.scratch.folder / "git" / "MERGE_MSG").replace(repository.folder / "MERGE_MSG")
+    _write(repository.folder / "CHERRY_PICK_HEAD", f"{merged.picked}\n", folder / "pick")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals that ask us to end wait, for git's processes too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hold(lock: TextIO, how: int) -> None:
     try:
         fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise ScaffoldError("another `scaffold update` is at work here; wait for it") from None
 
 
@@ -147,31 +148,13 @@ def _refuse_if_half_written(repository: Repository) -> None:
         return
     done = (repository.folder / "CHERRY_PICK_HEAD").exists()  # It is written last.
     if not done and repository.head in begun["heads"] and changed_files(repository):
-        raise ScaffoldError(
-            "an update was stopped while it wrote files, nothing of yours is lost; "
-            "this restores the working tree: git reset --hard"
-        )
-
-
-def _in_the_way(project: Path, path: str, merged: Merged, gone: set[str]) -> str:
-    """Name what lies in the way of a file that is to be written, or nothing."""
-    for above in reversed(PurePosixPath(path).parents[:-1]):
-        folder = project / above
-        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
-            return "" if str(above) in gone else str(above)
-    target = project / path
-    if target.is_dir() and not target.is_symlink():
-        below = (Path(at, name) for at, _, names in os.walk(target) for name in names)
-        left = (file.relative_to(project).as_posix() for file in below)
-        return next((file for file in left if file not in gone), "")
-    return path if os.path.lexists(target) and path not in merged.before else ""
+        raise ScaffoldError(f"an update was stopped while it wrote files; {_RESTORE}")
 
 
 def _take_index(
-    repository: Repository, merged: Merged, folder: Path, leave_out: Collection[str] = ()
+    repository: Repository, merged: Merged, index: Path, leave_out: Collection[str]
 ) -> None:
     """Put the merge into the user's index: only the entries that it changes are others."""
-    index = folder / "new-index"
     shutil.copy(repository.folder / "index", index)
     before: dict[str, tuple[Entry, ...]] = {p: (e,) for p, e in merged.before.items()}
     paths = [p for p in before.keys() | merged.after.keys() if before.get(p) != merged.after.get(p)]
@@ -194,28 +177,31 @@ def _refresh(repository: Repository, index: Path) -> None:
 
 
 def _remove(project: Path, path: str) -> None:
-    (project / path).unlink(missing_ok=True)
+    target = project / path
+    if target.is_symlink() or not target.is_dir():  # A folder has taken its place already.
+        target.unlink(missing_ok=True)
     with suppress(OSError):  # It holds something.
         for folder in PurePosixPath(path).parents[:-1]:
             (project / folder).rmdir()
 
 
-def _move(merged: Merged, paths: Iterable[str]) -> None:
-    """Move files out of the scratch tree to their places."""
+def _move(merged: Merged, path: str) -> None:
+    """Move a file out of the scratch tree to its place, if it is not there yet."""
     repository = merged.scratch.repository
-    for path in sorted(paths):
-        source, target = merged.scratch.tree / repository.prefix / path, repository.project / path
-        if target.is_dir() and not target.is_symlink():
-            for at, _, _ in os.walk(target, topdown=False):  # Folders, all of them empty.
-                Path(at).rmdir()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            source.replace(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            target.unlink(missing_ok=True)  # On another disk: written anew.
-            shutil.copy2(source, target, follow_symlinks=False)
+    source, target = merged.scratch.tree / repository.prefix / path, repository.project / path
+    if not os.path.lexists(source):
+        return
+    if target.is_dir() and not target.is_symlink():
+        for at, _, _ in os.walk(target, topdown=False):  # Folders, all of them empty.
+            Path(at).rmdir()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        target.unlink(missing_ok=True)  # On another disk: written anew.
+        shutil.move(source, target)
 
 
 def _write(path: Path, text: str, temporary: Path) -> None:

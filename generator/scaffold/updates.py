@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import answers, landing, merge, plans, repository, scratch, trees
+from scaffold import answers, landing, merge, obstacles, plans, repository, scratch, trees
 from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
@@ -123,7 +123,7 @@ def _compared(project: Path, history: Path | None, told: Given | None) -> Iterat
         place = scratch.make(Path(folder, "scratch"), around, own_objects=True)
         merge.take_working_tree(place)
         merged = _merge(place, plan, _add_record(place, project))
-        yield Comparison(plan, merged, landing.in_the_way(merged))
+        yield Comparison(plan, merged, obstacles.in_the_way(merged))
 
 
 def _merge(place: Scratch, plan: Plan, untracked: list[str]) -> Merged:
@@ -148,14 +148,14 @@ def _add_record(place: Scratch, project: Path) -> list[str]:
 
 def _refuse_if_unsafe(merged: Merged, untracked: list[str], commit: bool) -> None:
     """Refuse what would write over files that are in no commit, or could lose the record."""
-    there = landing.in_the_way(merged)
+    there = obstacles.in_the_way(merged)
     if there:
         named = repository.listed(there)
         raise ScaffoldError(
             f"an update would write over files that no commit has: {named}; "
             "commit them or move them away"
         )
-    if edited := landing.hidden_edits(merged):
+    if edited := obstacles.hidden_edits(merged):
         named = repository.listed(edited)
         raise ScaffoldError(
             f"there are changes that git was told to overlook: {named}; "

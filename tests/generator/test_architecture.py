@@ -10,7 +10,7 @@ from scaffold import releases, render
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
     *("cli", "checks", "project", "reports", "updates", "plans", "render"),
-    *("landing", "merge", "trees", "scratch"),
+    *("obstacles", "landing", "merge", "trees", "scratch"),
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -69,12 +70,52 @@ def test_what_an_update_left_half_written_is_named(
         with pytest.raises(ScaffoldError) as refusal:
             command()
         assert str(refusal.value) == (
-            "an update was stopped while it wrote files, nothing of yours is lost; "
-            "this restores the working tree: git reset --hard"
+            "an update was stopped while it wrote files; nothing of yours is lost, and this "
+            "restores the working tree: git reset --hard"
         )
     story.git("reset", "--quiet", "--hard")
     assert story.everything() == before
     assert updates.compare(story.project, story.history)
+
+
+def test_a_full_disk_is_said_with_what_restores_the_files(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails in the middle of writing, the same command takes it back."""
+    prepare(story, "clean")
+    before = story.everything()
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(landing, "_move", fail)
+    with pytest.raises(ScaffoldError, match=r"No space left .* working tree: git reset --hard$"):
+        story.update()
+    story.git("reset", "--quiet", "--hard")
+    assert story.everything() == before
+    monkeypatch.undo()
+    assert updates.compare(story.project, story.history)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_asked_to_end_while_it_writes_an_update_ends_what_it_began(
+    story: Story, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Ctrl-C and SIGTERM wait for the few milliseconds in which files are written."""
+    prepare(story, "clean")
+    move = landing._move
+
+    def interrupt(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.Signals[name])
+        move(*arguments)
+
+    monkeypatch.setattr(landing, "_move", interrupt)
+    status = os.waitstatus_to_exitcode(in_a_fork(lambda: story.update()))
+    assert status in (1, -signal.Signals[name])
+    monkeypatch.undo()
+    assert "line 5, theirs\n" in story.read("train.py")
+    assert tracked_changes(story) == []
+    assert story.git("log", "-1", "--format=%s").startswith("Update from")
 
 
 def killed(story: Story, kind: str, folder: Path, *, within: bool) -> Iterator[str]:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 
-from scaffold import landing, merge, reports, repository, scratch
+from scaffold import landing, merge, obstacles, reports, repository, scratch
 from scaffold.merge import Merged
 from scaffold.releases import File
 
@@ -75,9 +75,8 @@ class Place:
     def check(self, number: int) -> bool:
         """Play one case; say whether it had conflicts."""
         case = Case(number)
-        old, mine, new = self.import_(case, "old"), self.import_(case, "mine"), ""
+        old, mine, new = self.import_(case)
         gone = self.removed(old, mine, case.prefix)
-        new = self.import_(case, "new")
         moved = self.moved(old, new, gone, case.prefix)
 
         self.check_out(mine)
@@ -90,9 +89,7 @@ class Place:
             self.git(*reports.way_back(merged).split()[1:])
             assert files_of(self.top) == before, "it was not taken back"
 
-        old = self.import_(case, "old", leave_out=gone)
-        mine = self.import_(case, "mine", parent=old)
-        new = self.import_(case, "new", leave_out=gone | moved, parent=old)
+        old, mine, new = self.import_(case, gone, moved)
         self.check_out(mine)
         clean = self.merge(new)
         assert clean == (not merged.conflicts), "conflicts are not those of git merge"
@@ -103,8 +100,7 @@ class Place:
         return not clean
 
     def check_out(self, commit: str) -> None:
-        self.git("reset", "--quiet", "--hard")  # Ends what a case that failed has begun.
-        self.git("checkout", "--quiet", "--force", "--detach", commit)
+        self.git("reset", "--quiet", "--hard", commit)  # Ends what a case has begun, too.
         self.git("clean", "-ffdxq")
 
     def update(self, case: Case) -> Merged:
@@ -114,29 +110,25 @@ class Place:
             merge.take_last_commit(tree)
             old, new = ({p: as_file(c) for p, c in t.items()} for t in (case.old, case.new))
             merged = merge.merge(tree, old, new, "The update")
-            assert landing.in_the_way(merged) == landing.hidden_edits(merged) == []
+            assert obstacles.in_the_way(merged) == obstacles.hidden_edits(merged) == []
             landing.land(around, merged, folder, "The update", commit=True)
         return merged
 
     def import_(
-        self, case: Case, name: str, leave_out: frozenset[str] = frozenset(), parent: str = ""
-    ) -> str:
-        """Make a commit of one tree of a case, below files of the repository's own."""
-        tree = {p: c for p, c in getattr(case, name).items() if p not in leave_out}
-        lines = [b"commit refs/heads/case\ncommitter A <a@b> 0 +0000\ndata 0\n"]
-        lines += [f"from {parent}\n".encode()] if parent else []
-        lines += [b"deleteall\n"]
-        around = {"around.txt": (TEXT, b"around\n")} if case.prefix else {}
-        for path, (mode, content) in {
-            case.prefix + p: c for p, c in tree.items()
-        }.items() | around.items():
-            quoted = '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            lines.append(
-                f"M {mode} inline {quoted}\ndata {len(content)}\n".encode() + content + b"\n"
-            )
-        done = self.git("fast-import", "--quiet", "--force", given=b"".join(lines))
-        assert not done
-        return self.git("rev-parse", "refs/heads/case").strip()
+        self,
+        case: Case,
+        gone: frozenset[str] = frozenset(),
+        moved: frozenset[str] = frozenset(),
+    ) -> list[str]:
+        """Make commits of a case's trees, some files left out; the first is the others' parent."""
+        trees = {
+            "old": without(case.old, gone),
+            "mine": case.mine,
+            "new": without(case.new, gone | moved),
+        }
+        commits = (written(case.prefix, name, tree) for name, tree in trees.items())
+        self.git("fast-import", "--quiet", "--force", given=b"".join(commits))
+        return self.git("rev-parse", *(f"refs/case/{name}" for name in trees)).split()
 
     def removed(self, old: str, mine: str, prefix: str) -> frozenset[str]:
         """Name the files that the user removed, as git sees it."""
@@ -291,6 +283,22 @@ class Case:
         for path, content in self.old.items():
             if self.mine.get(path) == content == self.new.get(path):
                 assert result.get(self.prefix + path) == content, f"{path} was touched"
+
+
+def written(prefix: str, name: str, tree: Tree) -> bytes:
+    """Write a commit of a tree, below files of the repository's own, for `git fast-import`."""
+    lines = [f"commit refs/case/{name}\ncommitter A <a@b> 0 +0000\ndata 0\n".encode()]
+    lines += [b"from refs/case/old\n"] if name != "old" else []
+    lines += [b"deleteall\n"]
+    files = {prefix + path: content for path, content in tree.items()}
+    files |= {"around.txt": (TEXT, b"around\n")} if prefix else {}
+    for path, (mode, content) in files.items():
+        lines.append(f'M {mode} inline "{path}"\ndata {len(content)}\n'.encode() + content + b"\n")
+    return b"".join(lines)
+
+
+def without(tree: Tree, paths: frozenset[str]) -> Tree:
+    return {path: content for path, content in tree.items() if path not in paths}
 
 
 def put(tree: Tree, path: str, content: Content) -> None:
