@@ -204,9 +204,7 @@ def _parse(settings_class: type[Settings], options: Sequence[str], source: str =
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            settings = tyro.cli(
-                settings_class, args=list(options), description=sys.modules["__main__"].__doc__
-            )
+            settings = tyro.cli(settings_class, args=list(options), description=_description())
     except SystemExit as leaving:
         if not leaving.code:  # After --help.
             raise
@@ -217,6 +215,11 @@ def _parse(settings_class: type[Settings], options: Sequence[str], source: str =
             if isinstance(allowed, Range) and value not in allowed:
                 raise UserError(f"{source}{name} must be {allowed}, not {value}")
     return settings
+
+
+def _description() -> str:
+    about = sys.modules["__main__"].__doc__ or ""
+    return f"{about.strip()}\n\n--config FILE takes settings from a YAML file; options beat it."
 
 
 def _condense(box: str) -> str:

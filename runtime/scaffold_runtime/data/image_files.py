@@ -101,7 +101,7 @@ def open_image_files(paths: Sequence[Path], image_size: int | None, grey: bool) 
     for path, size in zip(paths, sizes, strict=True):
         if image_size is None and size != sizes[0]:
             raise UserError(
-                f"pictures of different sizes need an image_size: {paths[0]} has "
+                f"pictures of different sizes need --image-size, 32 for example: {paths[0]} has "
                 f"{_times(sizes[0])} pixels, {path} {_times(size)}"
             )
     width, height = sizes[0] if image_size is None else (image_size, image_size)

@@ -179,7 +179,8 @@ def _read_file(path: Path) -> _File:
             header = [name.strip() for name in next(reader, [])]
             lines = [(reader.line_num, line) for line in reader if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
+        is_text = not isinstance(error, UnicodeDecodeError)
+        reason = getattr(error, "strerror", None) or (error if is_text else "it is no text")
         raise UserError(f"{path} cannot be read as a CSV file: {str(reason).lower()}") from None
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
