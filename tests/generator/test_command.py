@@ -53,7 +53,7 @@ def test_show_tells_files_questions_and_defaults(scaffold: Any) -> None:
     shown = scaffold("show", "supervised").stdout
     assert "99 % in 1 s" in shown
     assert "\n    README.md\n" in shown
-    assert "\n    scaffold_runtime/__init__.py\n" in shown
+    assert "\n    scaffold_runtime/\n" in shown
     assert "project_name = 'my-supervised'\n        Name of the project" in shown
     assert "template.yml" not in shown
 
