@@ -1,7 +1,7 @@
 """
 Train every mode over several seeds, and compare the student with itself alone.
 
-    python compare.py                          # 20 runs, about five minutes
+    python compare.py                          # 20 runs, about four minutes
     python compare.py --seeds 3 --modes together
     python compare.py --run few --labels 50    # another comparison, by other settings
 

@@ -58,6 +58,11 @@ def make_data(settings: Settings) -> Data:
     train = digits.splits["train"]
     if settings.labels > len(train):
         raise UserError(f"labels is {settings.labels}, but there are {len(train)} training images")
+    if settings.mode == "frozen" and settings.limit_train_batches:
+        raise UserError(
+            "--limit-train-batches cuts the teacher's epochs of --mode frozen, and the student "
+            "would see other batches than in other modes; give fewer --max-epochs and --teacher-epochs"
+        )
     few = train[: settings.labels]
     with_teacher = settings.mode in ("together", "frozen")
     for_teacher = labels[train] if with_teacher else torch.full_like(train, UNKNOWN)
@@ -70,6 +75,8 @@ def make_data(settings: Settings) -> Data:
             seed=derive_seed(settings.seed, name),  # Or both would shift their images alike.
             num_workers=settings.num_workers,
             persistent_workers=settings.num_workers > 0,
+            # Batch normalisation needs two images; a last batch of one is left out.
+            drop_last=len(labels) % batch_size == 1 and len(labels) > 1,
         )
 
     def augment(batch: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 LOSSES = ("student_loss", "student_soft_loss", "teacher_loss", "teacher_soft_loss")
 ALONE = "alone"  # The run that others are reported beside, if it is there and finished.
+# What must be the same in both, or the difference would not be the teacher's.
+STUDENTS = (
+    *("seed", "labels", "student_width", "student_lr", "student_warm_up", "weight_decay"),
+    *("max_epochs", "batch_size", "labelled_batch_size", "max_shift", "validate_every"),
+)
 
 
 # --- While training -------------------------------------------------------
@@ -150,7 +155,10 @@ def read_test_numbers(folder: Path) -> dict[str, float] | None:
     if not (folder / "metrics.jsonl").exists():
         return None
     lines = [line for line in read_json_lines(folder / "metrics.jsonl") if line["split"] == "test"]
-    return {name: lines[-1][name] for name in list(lines[-1])[3:]} if lines else None
+    if not lines:
+        return None
+    place = ("split", "epoch", "iteration")
+    return {name: value for name, value in lines[-1].items() if name not in place}
 
 
 Table = list[tuple[str, ...]]
@@ -163,13 +171,28 @@ def _table_of_models(
     for name, model in models.items():
         weights = f"{sum(weight.numel() for weight in model.parameters()):,}"
         rows.append((name, weights, *_shown(reached, name)))
-    alone = read_test_numbers(RUNS / ALONE) if run.settings.mode != "alone" else None
+    if run.settings.mode == "alone":
+        return "One run is little to go by: compare.py has the spread over seeds.", rows
+    alone = read_test_numbers(RUNS / ALONE)
     if alone is None:
-        return "A run of mode alone, called alone, would be shown beside them.", rows
+        return "A finished run of mode alone, called alone, would be shown beside them.", rows
+    if other := _other_setting(run):
+        return f"The run called alone is not shown beside them: its {other} is another.", rows
     gain = reached["student_accuracy"] - alone["student_accuracy"]
     rows.append((f"student of the run {ALONE}", rows[1][1], *_shown(alone, "student")))
     rows.append(("difference", "", f"{gain:+.4f}", ""))
     return "One run of each is little to go by: compare.py has the spread over seeds.", rows
+
+
+def _other_setting(run: Run[Any]) -> str:
+    """Name a setting of the student in which a run differs from the one alone; else nothing."""
+    import yaml
+
+    alone = yaml.safe_load((RUNS / ALONE / "config.yaml").read_text(encoding="utf-8"))
+    for name in STUDENTS:
+        if alone.get(name) != getattr(run.settings, name):
+            return name
+    return "" if alone["mode"] == "alone" else "mode"
 
 
 def _shown(numbers: Mapping[str, float], name: str) -> tuple[str, str]:

@@ -49,11 +49,11 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
 
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return what the best checkpoints reach on the test data."""
+    data = make_data(settings)  # What cannot be used is refused before the run has a folder.
     run = start_run(settings)
     settings = run.settings  # One batch of everything with --fast-dev-run.
 
     # --- Parts ----------------------------------------------------------------
-    data = make_data(settings)
     batches = run.batches(data.train)
     models = {name: model.to(run.device) for name, model in make_models(settings).items()}
     student, teacher = models["student"], models.get("teacher")  # None with mode alone.
@@ -97,7 +97,7 @@ def main(settings: Settings) -> dict[str, float]:
 
     @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
-        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         for name in models:
             best[name].offer(metrics[f"{name}_accuracy"])
@@ -109,7 +109,7 @@ def main(settings: Settings) -> dict[str, float]:
         trainer.run(batches, all_epochs(settings), epoch_length=run.train_length)
     restore_all(run.checkpoints, models)
     split = settings.evaluate or "test"
-    reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
+    reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in reached.items()))
     if not settings.evaluate:
         report_models(run, trainer.state, models, data.test, reached)

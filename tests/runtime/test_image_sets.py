@@ -299,7 +299,9 @@ def test_pictures_of_different_sizes_need_one(pictures: Path) -> None:
     """Without `image_size` the first two that differ are named, with their pixels."""
     Image.new("RGB", (7, 6)).save(pictures / "red" / "2.png")
 
-    with pytest.raises(UserError, match=r"need --image-size, 32 for example: .*0\.png has 6 x 6 pixels, .*7 x 6"):
+    with pytest.raises(
+        UserError, match=r"need --image-size, 32 for example: .*0\.png has 6 x 6 pixels, .*7 x 6"
+    ):
         read_image_set("image-folder", pictures)
 
 

@@ -233,3 +233,32 @@ def metrics_of(run):
 def same(one, other):
     """Say whether two states of a model are alike to the last bit."""
     return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize("labels", [51, 101])
+def test_a_last_batch_of_one_image_is_left_out(labels):
+    """Batch normalisation has nothing to go by with one image; any number of labels will do."""
+    train.main(train.Settings(**{**SMALL, "mode": "alone", "labels": labels, "max_epochs": 1}))
+
+
+def test_a_student_alone_is_shown_only_beside_its_like():
+    """With other labels the difference would not be the teacher's."""
+    train.main(train.Settings(**{**SMALL, "mode": "alone", "run": "alone", "labels": 60}))
+    train.main(train.Settings(**{**SMALL, "labels": 50}))
+
+    assert "its labels is another" in Path("runs/first/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"labels": 5000}, "labels is 5000"),
+        ({"mode": "frozen", "limit_train_batches": 3}, "--limit-train-batches cuts"),
+    ],
+)
+def test_what_cannot_be_used_leaves_no_run(settings, complaint):
+    """The corrected command finds its name free."""
+    with pytest.raises(UserError, match=complaint):
+        train.main(train.Settings(**settings))
+
+    assert not Path("runs").exists()
