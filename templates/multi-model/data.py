@@ -61,7 +61,7 @@ def make_data(settings: Settings) -> Data:
     if settings.mode == "frozen" and settings.limit_train_batches:
         raise UserError(
             "--limit-train-batches cuts the teacher's epochs of --mode frozen, and the student "
-            "would see other batches than in other modes; give fewer --max-epochs and --teacher-epochs"
+            "would see other batches than in other modes; give fewer epochs instead"
         )
     few = train[: settings.labels]
     with_teacher = settings.mode in ("together", "frozen")

@@ -10,6 +10,7 @@ settings names other files.
 from __future__ import annotations
 
 import hashlib
+import math
 import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,6 +70,7 @@ class Data(NamedTuple):
 def make_data(settings: Settings) -> Data:
     """Read the texts; train in parallel streams, measure each file from its first byte."""
     texts = read_own_text(settings.text) if settings.text else read_standard_library()
+    texts = shorten(texts, settings)
     return Data(
         train=cut_into_streams(
             b"".join(texts.train.values()),
@@ -94,6 +96,23 @@ def read_standard_library() -> Texts:
             for names in (TRAIN, VALID, TEST)
         )
     )
+
+
+def shorten(texts: Texts, settings: Settings) -> Texts:
+    """Leave out what --limit-valid-batches does not measure, and --fast-dev-run does not need."""
+    batches = 1 if settings.fast_dev_run else settings.limit_valid_batches
+    most = batches * READ_AT_ONCE or None
+    for_training = 4 * READ_AT_ONCE if settings.fast_dev_run else None
+    return Texts(
+        {name: text[:for_training] for name, text in texts.train.items()},
+        {name: text[:most] for name, text in texts.valid.items()},
+        {name: text[:most] for name, text in texts.test.items()},
+    )
+
+
+def count_windows(batches: list[Batch], step: int) -> int:
+    """Return the windows in batches, each of which is an update; the last one may be shorter."""
+    return sum(math.ceil(len(symbols) / step) for symbols, _ in batches)
 
 
 def read_own_text(paths: tuple[str, ...]) -> Texts:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from baselines import NGram, measure_baselines
+from baselines import measure_baselines
 from data import BEFORE, NOT_THERE, Batch, Data
 from model import LanguageModel, measure_while_learning, write_text
 from scaffold_runtime import to_device
@@ -30,10 +30,9 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
     """Say how the model compares with others on the test text, and write the report."""
     train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
     step, lr = run.settings.tbptt_step, run.settings.reading_lr
-    others = {
-        "the model, learning as it reads": measure_while_learning(model, data.test, step, lr),
-        **measure_baselines(train, test),
-    }
+    learning = measure_while_learning(model, data.test, step, lr)
+    baselines, five = measure_baselines(train, test)
+    others = {"the model, learning as it reads": learning, **baselines}
     run.say("test bits of others: " + ", ".join(f"{n} {bits:.4f}" for n, bits in others.items()))
     compared = {"the model": reached["bits"], **others}
     surprises = measure_surprises(model, data.test, data.texts.test, run.device)
@@ -49,7 +48,7 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
             ),
             "Test files": (
                 f"Bits per byte of each. The sha256 of all texts is {data.digest.sha256}.",
-                list_files(data.texts.test, surprises, train),
+                list_files(data.texts.test, surprises, five),
             ),
         },
         {
@@ -62,10 +61,9 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
 
 
 def list_files(
-    files: Mapping[str, bytes], surprises: Mapping[str, Numbers], train: bytes
+    files: Mapping[str, bytes], surprises: Mapping[str, Numbers], five: Numbers
 ) -> list[tuple[str, ...]]:
     """Return a row for each file: its bytes, and the bits that model and 5-gram need for one."""
-    five = -np.log2(NGram(train, order=5).probabilities(b"".join(files.values())))
     rows: list[tuple[str, ...]] = [("", "bytes", "the model", "5-gram")]
     start = 0
     for name, text in files.items():

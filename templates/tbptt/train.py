@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from torch import optim
 
-from data import make_data
+from data import count_windows, make_data
 from model import loss_of, make_evaluator, make_model
 from report import report_text
 from scaffold_runtime import Events, RunSettings, launch, restore_best, start_run
@@ -45,7 +45,7 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     batch_windows: Size = 16  # Windows in a batch, each with an update of the weights.
     lr: Amount = 1.5e-2  # The peak, reached after a twentieth of the run.
     weight_decay: Amount = 0.01  # Share of the weights taken off, times the learning rate.
-    clip: Amount = 1.0  # The largest norm of the gradient.
+    clip_norm: Amount = 1.0  # The largest norm of all gradients together; 0 sets no limit.
     reading_lr: Amount = 4e-3  # Learning rate while reading the test text, for the report alone.
     validate_every: Size = 1  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
@@ -62,7 +62,8 @@ def main(settings: Settings) -> dict[str, float]:
     model = make_model(settings).to(run.device)
     decay, betas = settings.weight_decay, (0.9, 0.99)
     optimizer = optim.AdamW(model.parameters(), settings.lr, betas, weight_decay=decay, fused=True)
-    schedule = cosine_with_warm_up(run.total_iterations(batches) * settings.batch_windows, 0.05)
+    windows = count_windows(batches[: run.train_length], settings.tbptt_step)
+    schedule = cosine_with_warm_up(settings.max_epochs * windows, warm_up=0.05)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
 
     # --- One step: for each window of a batch forward, loss, backward, update -
@@ -73,7 +74,7 @@ def main(settings: Settings) -> dict[str, float]:
         settings.tbptt_step,
         device=run.device,
         carry_hidden=True,  # Each stream goes on in the next batch.
-        gradient_clip_val=settings.clip,
+        gradient_clip_val=settings.clip_norm or None,
     )
 
     # --- What happens around the steps ----------------------------------------
@@ -92,7 +93,7 @@ def main(settings: Settings) -> dict[str, float]:
 
     @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
-        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics["bits"])
 
@@ -106,7 +107,7 @@ def main(settings: Settings) -> dict[str, float]:
         trainer.run(batches, settings.max_epochs, epoch_length=run.train_length)
     path = restore_best(run.checkpoints, best_parts)
     split = settings.evaluate or "test"
-    reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
+    reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} bits {reached['bits']:.4f} with the best checkpoint, {path}")
     if not settings.evaluate:
         report_text(run, model, data, reached)
