@@ -36,6 +36,7 @@ class Data(NamedTuple):
     test: Loader
     shape: tuple[int, int, int]  # Channels, height and width of an image.
     class_names: list[str]
+    fingerprint: str  # Of labels, splits and, of a folder, names of files.
 
 
 def make_data(settings: Settings) -> Data:
@@ -62,6 +63,7 @@ def make_data(settings: Settings) -> Data:
         test=Loader(make_dataset(images, "test"), batch_size=512),
         shape=images.shape,
         class_names=images.class_names,
+        fingerprint=images.fingerprint.sha256,
     )
 
 

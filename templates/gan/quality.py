@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from itertools import islice, pairwise
 from typing import Any
 
@@ -135,6 +136,8 @@ def frechet_distance(one: Tensor, other: Tensor) -> float:
     without the square root of a matrix that is not symmetric.
     """
     one, other = one.cpu().double(), other.cpu().double()  # Not every device has doubles.
+    if not (one.isfinite().all() and other.isfinite().all()):
+        return math.nan  # The generator has come to no good, and is never the best.
     root = square_root(one.T.cov())
     eigenvalues = torch.linalg.eigvalsh(root @ other.T.cov() @ root).clamp(min=0)
     means = (one.mean(dim=0) - other.mean(dim=0)).square().sum()
@@ -178,11 +181,11 @@ class Classifier(nn.Module):
     """
     Maps images `(N, C, H, W)` to features `(N, FEATURES)`, and these to scores `(N, classes)`.
 
-    Over the training data each feature has mean 0 and variance 1, so that the distances that
+    Over the training data each feature has about mean 0 and variance 1, so that the distances that
     different classifiers measure are of one scale.
     """
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, size: int, classes: int) -> None:
         super().__init__()
         widths = [channels, 16, 32, 64]
         layers: list[nn.Module] = []
@@ -193,7 +196,8 @@ class Classifier(nn.Module):
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
-        pool = [nn.AdaptiveAvgPool2d(2), nn.Flatten()]
+        side = math.ceil(size / 4)  # After two strides; the pool leaves 2 of them.
+        pool = [nn.AvgPool2d(math.ceil(side / 2), stride=side // 2), nn.Flatten()]
         last = [nn.Linear(4 * widths[-1], FEATURES), nn.BatchNorm1d(FEATURES, affine=False)]
         self.features = nn.Sequential(*layers, *pool, *last)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(FEATURES, classes))
@@ -206,20 +210,27 @@ def make_classifier(run: Run[Any], data: Data) -> Classifier:
     """Return the classifier of these data: the one that was kept, or a new one."""
     settings = run.settings
     about = [settings.dataset, settings.path, settings.seed, settings.classifier_steps]
-    about += [data.shape, data.class_names, len(data.train.dataset)]
+    about += [data.shape, data.class_names, data.fingerprint]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     # A trial run, which leaves nothing, has a temporary folder.
     folder = run.folder if run.is_trial else RUNS / ".classifiers"
     path = folder / f"{settings.dataset}-{digest[:12]}.pt"
     with random_scope(settings.seed):  # A run draws the same numbers, whether it trains one or not.
-        classifier = Classifier(data.shape[0], len(data.class_names)).to(run.device)
+        classifier = make_untrained(data).to(run.device)
         try:
             classifier.load_state_dict(read_checkpoint(path)["classifier"])
         except (OSError, CheckpointError, KeyError, RuntimeError):  # None, or one that was changed.
+            classifier = make_untrained(data).to(run.device)  # Half of the other may be loaded.
             steps = 1 if run.is_trial else settings.classifier_steps
             train_classifier(classifier, data.train.dataset, steps, run.device)
             write_checkpoint(path, {"classifier": classifier.state_dict()})
     return classifier.eval().requires_grad_(False)
+
+
+def make_untrained(data: Data) -> Classifier:
+    """Return a classifier with new weights."""
+    channels, size, _ = data.shape
+    return Classifier(channels, size, len(data.class_names))
 
 
 def train_classifier(

@@ -39,9 +39,9 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Write the pictures and say where."""
+    folder = find_run(settings.run)
     output = Path(settings.output)
     check_output(output, settings)
-    folder = find_run(settings.run)
     trained = read_settings(TrainSettings, folder / "config.yaml")
     generator = make_generator(trained, read_images(trained).shape)
     restore_best(folder / "checkpoints", {"generator": generator})
@@ -68,6 +68,8 @@ def check_output(output: Path, settings: Settings) -> None:
         raise UserError(f"a grid is a PNG file, not {output}; name it .png, or give --separate")
     if settings.separate and output.suffix:
         raise UserError(f"--separate writes files into a folder, not into {output}; give --output")
+    if not output.parent.is_dir():
+        raise UserError(f"there is no folder {output.parent}; make it, or give another --output")
     if output.is_dir() != settings.separate and output.exists():
         raise UserError(f"{output} is a {'folder' if output.is_dir() else 'file'}; give --output")
     if output.exists() and not settings.overwrite:

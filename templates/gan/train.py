@@ -41,7 +41,8 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     lr_g: Amount = 1e-3  # Of the generator.
     lr_d: Amount = 1e-3  # Of the discriminator.
     beta1: Annotated[float, Range(0, 0.999)] = 0.5  # Of Adam, for both.
-    ema: Annotated[float, Range(1e-6, 0.999)] = 0.01  # Share of the newest weights in the average.
+    beta2: Annotated[float, Range(0, 0.9999)] = 0.999  # Alike; with wgan-gp the paper has 0.9.
+    ema: Annotated[float, Range(0.001, 0.999999)] = 0.99  # What averaged weights keep.
     classifier_steps: Size = 300  # Updates of the classifier that quality is measured with.
     validate_every: Size = 5  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
@@ -55,8 +56,8 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- Parts ----------------------------------------------------------------
     generator, discriminator = make_models(settings, data.shape, run.device)
-    ema = EMA(generator, settings.ema)  # Its ema_model is what is sampled, measured and kept.
-    betas = (settings.beta1, 0.999)
+    ema = EMA(generator, 1 - settings.ema)  # Its ema_model is what is sampled, measured and kept.
+    betas = (settings.beta1, settings.beta2)
     optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas)
     optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas)
     discriminator_loss, generator_loss = LOSSES[settings.loss]
@@ -94,7 +95,7 @@ def main(settings: Settings) -> dict[str, float]:
 
     @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
     def validate():
-        metrics = evaluator.run(data.valid, epoch_length=run.valid_length).metrics
+        metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics["frechet"])
 
@@ -108,7 +109,7 @@ def main(settings: Settings) -> dict[str, float]:
         trainer.run(run.batches(data.train), settings.max_epochs, epoch_length=run.train_length)
     path = restore_best(run.checkpoints, {"generator": ema.ema_model})
     split = settings.evaluate or "test"
-    reached = evaluator.run(getattr(data, split), epoch_length=run.valid_length).metrics
+    reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")
     if not settings.evaluate:
         report_generator(run, ema.ema_model, classifier, data, reached)

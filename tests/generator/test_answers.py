@@ -37,7 +37,7 @@ ANSWERS = strategies.fixed_dictionaries(
 
 
 @given(ANSWERS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @example(HARMLESS | {"description": '"]\ndependencies = ["evil"]'})
 @example(HARMLESS | {"description": "{{ cycler.__init__.__globals__ }}{% raw %}"})
 @example(HARMLESS | {"author": '"}, {name="Eve"}] # \U0001f600'})
