@@ -23,6 +23,7 @@ from typing import TextIO
 from scaffold import git, trees
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
+from scaffold.obstacles import in_the_way
 from scaffold.repository import Repository, changed_files
 from scaffold.trees import Entry
 
@@ -86,6 +87,7 @@ def land(
     made = ""
     if commit and not merged.conflicts:
         made = git.commit(merged.tree(), repository.head, message, folder=repository.project)
+    _refuse_if_disturbed(repository, merged)
     note = json.dumps({"heads": [repository.head, made]})
     with _undisturbed():
         _write(folder / _NOTE, note, folder / "note")
@@ -101,6 +103,13 @@ def land(
             raise ScaffoldError(f"the update was not finished: {error}; {_RESTORE}") from None
         (folder / _NOTE).unlink()
     return made
+
+
+def _refuse_if_disturbed(repository: Repository, merged: Merged) -> None:
+    """Refuse to write over what was changed or committed while the merge was made."""
+    head = git.run("rev-parse", "HEAD", folder=repository.top).strip()
+    if head != repository.head or changed_files(repository) or in_the_way(merged):
+        raise ScaffoldError("the project changed meanwhile; nothing was written: update again")
 
 
 def _land_files(

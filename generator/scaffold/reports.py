@@ -144,7 +144,8 @@ def _folded(rows: list[Row]) -> Iterator[Row]:
     """Make one row of many files of a folder that only the template changed."""
     for folder, group in groupby(rows, lambda row: row.file.rpartition("/")[0].partition("/")[0]):
         inside = list(group)
-        plain = [row for row in inside if not row.you and row.update == row.template.split()[0]]
+        theirs = (row for row in inside if row.template and not row.you)
+        plain = [row for row in theirs if row.update == row.template.split()[0]]
         if not folder or len(plain) <= _MANY:
             yield from inside
             continue

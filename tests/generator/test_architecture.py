@@ -10,7 +10,7 @@ from scaffold import releases, render
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
     *("cli", "checks", "project", "reports", "updates", "plans", "render"),
-    *("obstacles", "landing", "merge", "trees", "scratch"),
+    *("landing", "obstacles", "merge", "trees", "scratch"),
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {

@@ -179,3 +179,16 @@ def snapshot(folder: Path) -> dict[str, tuple[float, bytes]]:
         str(path): (0.0 if "objects" in path.parts else path.stat().st_mtime, path.read_bytes())
         for path in files
     }
+
+
+def test_status_shows_a_file_where_the_template_has_a_folder(story: Story) -> None:
+    """The conflict has a row of its own, though neither side changed a file of its name."""
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    story.write("core", "a file\n")
+    story.git("add", "core")
+    story.commit()
+    comparison = updates.compare(story.project, story.history)
+    assert comparison.merged.conflicts
+    assert "conflict" in reports.status(comparison)
