@@ -39,9 +39,9 @@ class Settings:
 
 def main(settings: Settings) -> None:
     """Write the pictures and say where."""
-    folder = find_run(settings.run)
     output = Path(settings.output)
     check_output(output, settings)
+    folder = find_run(settings.run)
     trained = read_settings(TrainSettings, folder / "config.yaml")
     generator = make_generator(trained, read_images(trained).shape)
     restore_best(folder / "checkpoints", {"generator": generator})

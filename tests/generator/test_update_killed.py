@@ -140,6 +140,8 @@ def killed(story: Story, kind: str, folder: Path, *, within: bool) -> Iterator[s
 
 def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     """Do what the next command says; return how the project was found."""
+    for lock in (story.top / ".git").rglob("*.lock"):
+        lock.unlink()  # Of a git that was killed itself; git names it, and what to do.
     is_before = story.head == head
     said = refusal(story)
     if "a cherry-pick is in progress" in said:
