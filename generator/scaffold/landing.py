@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -135,12 +136,23 @@ def _leave_cherry_pick(repository: Repository, merged: Merged, folder: Path) -> 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let signals that ask us to end wait, for git's processes too."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Let signals that ask us to end wait, in git's processes and all threads of ours, too."""
+    waiting: list[int] = []
+    asked = {signal.SIGINT, signal.SIGTERM}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, asked)  # For what is started meanwhile.
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # No other may set handlers.
+        for number in asked:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                handlers[number] = signal.signal(number, lambda got, _: waiting.append(got))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in waiting[:1]:
+            os.kill(os.getpid(), number)
 
 
 def _hold(lock: TextIO, how: int) -> None:

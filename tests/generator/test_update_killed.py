@@ -109,8 +109,13 @@ def test_asked_to_end_while_it_writes_an_update_ends_what_it_began(
         os.kill(os.getpid(), signal.Signals[name])
         move(*arguments)
 
+    def interrupted() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Whoever started us ignores it.
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # It gets the signal.
+        story.update()
+
     monkeypatch.setattr(landing, "_move", interrupt)
-    status = os.waitstatus_to_exitcode(in_a_fork(lambda: story.update()))
+    status = os.waitstatus_to_exitcode(in_a_fork(interrupted))
     assert status in (1, -signal.Signals[name])
     monkeypatch.undo()
     assert "line 5, theirs\n" in story.read("train.py")
