@@ -17,7 +17,9 @@ import torch
 
 from scaffold_runtime.checkpoints.best_checkpoint import BestCheckpoint
 from scaffold_runtime.checkpoints.checkpoint import Checkpoint
-from scaffold_runtime.device import choose_device
+from scaffold_runtime.data.loader import Loader
+from scaffold_runtime.data.streams import Streams
+from scaffold_runtime.device import choose_device, to_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.events import Events
@@ -77,9 +79,13 @@ class Run(Generic[Settings]):
         return self.settings.limit_valid_batches or None
 
     def batches(self, data: Any) -> Any:
-        """Return what to train on: the data, or the first batches of it, to be overfitted."""
+        """
+        Return what to train on: the data, or the first batches of it, to be overfitted.
+
+        Loaders, and batches in a list, come to the run's device ahead of their use.
+        """
         count = self.settings.overfit_batches
-        return list(itertools.islice(data, count)) if count else data
+        return self._moved(list(itertools.islice(data, count)) if count else data)
 
     def total_iterations(self, data: Any) -> int:
         """Return the iterations of the whole run on this data, for schedules."""
@@ -99,7 +105,9 @@ class Run(Generic[Settings]):
     def evaluate(self, evaluator: Engine, data: Any) -> dict[str, Any]:
         """Return what an evaluator measures on the data, or on the first batches of it."""
         limit = self.settings.limit_valid_batches
-        return evaluator.run(data, epoch_length=min(limit, len(data)) if limit else None).metrics
+        return evaluator.run(
+            self._moved(data), epoch_length=min(limit, len(data)) if limit else None
+        ).metrics
 
     def follow(self, trainer: Engine, metric_names: Sequence[str]) -> None:
         """
@@ -194,6 +202,11 @@ class Run(Generic[Settings]):
             shown = (f"{name} {value:.4f}" for name, value in numbers.items())
             parts.append(f"{split} {', '.join(shown)}")
         self.say("  |  ".join(parts))
+
+    def _moved(self, data: Any) -> Any:
+        if isinstance(data, Loader | Streams):
+            return data.to(self.device)
+        return to_device(data, self.device) if isinstance(data, list) else data
 
 
 def start_run(settings: Settings) -> Run[Settings]:

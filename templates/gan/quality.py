@@ -237,7 +237,7 @@ def train_classifier(
     classifier: Classifier, dataset: Any, steps: int, device: torch.device, batch_size: int = 64
 ) -> None:
     """Train for so many updates, with a learning rate that rises and falls."""
-    optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=0.05, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.01, total_steps=steps + 1)
     for _ in range(steps):
         chosen = torch.randint(len(dataset), (batch_size,))

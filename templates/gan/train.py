@@ -58,8 +58,8 @@ def main(settings: Settings) -> dict[str, float]:
     generator, discriminator = make_models(settings, data.shape, run.device)
     ema = EMA(generator, 1 - settings.ema)  # Its ema_model is what is sampled, measured and kept.
     betas = (settings.beta1, settings.beta2)
-    optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas)
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas)
+    optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas, fused=True)
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas, fused=True)
     discriminator_loss, generator_loss = LOSSES[settings.loss]
     classifier = make_classifier(run, data)  # Whose features quality is measured in.
 

@@ -54,7 +54,7 @@ def make_optimizers(
     schedulers: dict[str, optim.lr_scheduler.LRScheduler] = {}
     for name, (lr, warm_up, epochs) in plans.items():
         weights = models[name].parameters()
-        optimizers[name] = optim.AdamW(weights, lr, weight_decay=settings.weight_decay)
+        optimizers[name] = optim.AdamW(weights, lr, weight_decay=settings.weight_decay, fused=True)
         factor = cosine_with_warm_up(epochs * epoch_length, warm_up)
         schedulers[name] = optim.lr_scheduler.LambdaLR(optimizers[name], factor)
     return optimizers, schedulers

@@ -143,8 +143,6 @@ class Loader:
         self._place = _Place(epoch=0, position=0)
         self._served: _Place | None = None  # What persistent workers load for.
         self._persistent: Iterator[Any] | None = None  # Through which they end.
-        self._device = None if device is None else torch.device(device)
-        on_cuda = self._device is not None and self._device.type == "cuda"
         recipe = make_recipe(dataset, collate_fn, seed, seed_each)
         self._source: Requests | StreamedBatches
         batches: IndexedBatches | StreamedBatches
@@ -164,7 +162,6 @@ class Loader:
             batch_size=None,
             num_workers=num_workers,
             collate_fn=as_it_is,
-            pin_memory=pin_memory or (on_cuda and num_workers > 0),
             worker_init_fn=leave_stopping_to_the_training_process,
             multiprocessing_context=multiprocessing_context,
             # One of its own: without it, every new iterator draws from the global one.
@@ -172,7 +169,9 @@ class Loader:
             prefetch_factor=prefetch_factor,
             persistent_workers=persistent_workers,
         )
-        self._dataloader = self._make_dataloader()
+        self._pin_memory = pin_memory
+        self._device = None if device is None else torch.device(device)
+        self.close()
 
     @property
     def epoch(self) -> int:
@@ -208,6 +207,14 @@ class Loader:
         self._served = place
         return self._give(batches, ends, place)
 
+    def to(self, device: Device) -> Loader:
+        """Move the batches of the next iterations to a device, as the argument `device` says."""
+        chosen = None if device is None else torch.device(device)
+        if chosen != self._device:
+            self._device = chosen
+            self.close()  # Workers pin what goes to CUDA.
+        return self
+
     def seek(self, epoch: int, batch: int = 0) -> None:
         """Begin the next iteration with this batch of this epoch, both counted from 0."""
         self._place = _Place(epoch, batch * self.batch_size)
@@ -232,7 +239,9 @@ class Loader:
     def close(self) -> None:
         """Let go of persistent workers; the next iteration begins with new ones."""
         self._persistent = None
-        self._dataloader = self._make_dataloader()
+        on_cuda = self._device is not None and self._device.type == "cuda"
+        in_workers = on_cuda and self.num_workers > 0
+        self._dataloader = self._make_dataloader(pin_memory=self._pin_memory or in_workers)
 
     def _give(self, batches: Iterator[Any], ends: Iterator[End], place: _Place) -> Iterator[Any]:
         while True:

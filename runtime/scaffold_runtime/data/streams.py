@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scaffold_runtime.data.loader import Loader
+from scaffold_runtime.device import Device
 
 
 class Streams:
@@ -73,6 +74,12 @@ class Streams:
             self._place = _Place(self._place.epoch, batch=0)
         self._place.is_taken = True
         return self._give(self._place)
+
+    def to(self, device: Device) -> Streams:
+        """Move the batches of the next iterations to a device, each loader by itself."""
+        for loader in self.loaders.values():
+            loader.to(device)
+        return self
 
     def seek(self, epoch: int, batch: int = 0) -> None:
         """Begin the next iteration with this batch of this epoch, both counted from 0."""
