@@ -55,8 +55,7 @@ class Updater:
                 largest value of each; by default they are left as they are.
             gradient_clip_algorithm: Which of the two it is.
             scaler: Keeps gradients of float16 from vanishing. It reads from the
-                device in each update whether there was an overflow, unless the
-                optimizer is a fused one.
+                device in each update whether there was an overflow.
 
         Raises:
             ValueError: A number is not positive, or the algorithm is none of the two.
@@ -103,30 +102,32 @@ class Updater:
                 norm before clipping into `state.metrics["gradient_norm"]`, a tensor.
 
         Returns:
-            Whether the weights were updated.
+            Whether the weights were updated: not if the window is not full, nor if a
+            scaled gradient overflowed. Step schedules and averages only then.
         """
         self._batches += 1
         if self._batches < self._window and not _is_last(engine):
             return False
-        self.flush(engine)
-        return True
+        return self.flush(engine)
 
-    def flush(self, engine: Engine | None = None) -> None:
-        """Update the weights with the batches that wait, if there are any."""
+    def flush(self, engine: Engine | None = None) -> bool:
+        """Update the weights with the batches that wait, if there are any; say whether it did."""
         if self._batches == 0:
-            return
+            return False
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         if self._batches < self._window:
             _multiply(self._parameters(), self._window / self._batches)
         if self._clip_val is not None:
             self._clip(self._clip_val, engine)
+        self._batches, self._is_empty = 0, True
         if self.scaler is None:
             self.optimizer.step()
-        else:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        self._batches, self._is_empty = 0, True
+            return True
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return self.scaler.get_scale() >= scale  # An overflow lowers it.
 
     def state_dict(self) -> dict[str, Any]:
         """Return the place in the window, the gradients added so far, and the scaler's state."""

@@ -165,6 +165,16 @@ def test_a_scaler_skips_an_update_that_overflows() -> None:
     assert not torch.equal(model.weight, before)
 
 
+def test_a_skipped_update_is_none() -> None:
+    """What follows the updates, a schedule or an average, is not told of one that overflowed."""
+    weight = nn.Parameter(torch.zeros(1))
+    updater = Updater(torch.optim.SGD([weight], lr=1.0), scaler=torch.amp.GradScaler("cpu"))
+    updater.backward(weight.sum() * torch.inf)
+    assert not updater.step()
+    updater.backward(weight.sum())
+    assert updater.step()
+
+
 def test_scaling_does_not_change_what_is_accumulated_and_clipped() -> None:
     """The norm, also of a partial window, is that of the unscaled mean gradient."""
     data = batches(3)
