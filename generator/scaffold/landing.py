@@ -151,8 +151,8 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in waiting[:1]:
-            os.kill(os.getpid(), number)
+        for got in waiting[:1]:
+            os.kill(os.getpid(), got)
 
 
 def _hold(lock: TextIO, how: int) -> None:

@@ -89,7 +89,7 @@ class Run(Generic[Settings]):
 
     def total_iterations(self, data: Any) -> int:
         """Return the iterations of the whole run on this data, for schedules."""
-        return int(self.settings.max_epochs) * (self.train_length or len(data))  # type: ignore[attr-defined]
+        return self.settings.max_epochs * (self.train_length or len(data))
 
     def say(self, line: str) -> None:
         """Print a line, above a progress bar if there is one, and add it to `log.txt`."""
@@ -116,11 +116,10 @@ class Run(Generic[Settings]):
         The settings are written to `config.yaml` when the trainer starts, not before:
         a run that cannot go on as asked keeps those it had.
         """
-        settings: Any = self.settings
         config = self.folder / "config.yaml"
-        trainer.add_event_handler(Events.STARTED, lambda: write_settings(config, settings))
+        trainer.add_event_handler(Events.STARTED, lambda: write_settings(config, self.settings))
         ProgressBar().attach(trainer, metric_names)
-        often = Events.ITERATION_COMPLETED(every=settings.log_every)
+        often = Events.ITERATION_COMPLETED(every=self.settings.log_every)
         for logger in (self.logger, *self._trackers):
             logger.attach_output_handler(trainer, often, "train", metric_names)
         for tracker in self._trackers:
@@ -188,7 +187,7 @@ class Run(Generic[Settings]):
             self.say("no checkpoint was saved yet: the run begins at the beginning")
             return
         checkpoint.restore()
-        epochs = max_epochs or getattr(self.settings, "max_epochs", None)
+        epochs = max_epochs or self.settings.max_epochs
         if self._trainer is not None and self._trainer._is_complete(epochs):
             self.say(f"all {epochs} epochs are done; a larger --max-epochs makes the run longer")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scaffold_runtime.ranges import Count
+from scaffold_runtime.ranges import Count, Size
 
 RUNS = Path("runs")
 Tracker = Literal["csv", "tensorboard", "mlflow", "wandb"]
@@ -35,6 +35,9 @@ class RunSettings:
     fast_dev_run: bool = False  # One batch of everything, to see that it works; writes nothing.
     seed: Count = 0  # Decides the split, the first weights, the order, the augmentation.
     device: str = "auto"  # cuda, mps or cpu; auto takes the first of these that is there.
+    max_epochs: Size = 10  # Passes over the training data.
+    validate_every: Size = 1  # Epochs between two validations.
+    log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
     num_workers: Count = 0  # Processes that load data; 0 loads between the steps.
     save_every: str = "epoch"  # From checkpoint to checkpoint: epoch, 500 (iterations), 2ep, 10min.
     save_in_background: bool = False  # Write checkpoints beside the training, from a copy.
