@@ -44,8 +44,9 @@ def launch(main: Callable[[Settings], Any], settings_class: type[Settings]) -> N
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:  # A folder that cannot be written, a disk that is full.
-        reason = error.strerror.lower() if error.strerror else error
-        print(f"{program}: {error.filename}: {reason}", file=sys.stderr)
+        if error.filename is None or error.strerror is None:
+            raise
+        print(f"{program}: {error.filename}: {error.strerror.lower()}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         reason = "its max_time" if stopped.signal is signal.SIGALRM else stopped.signal.name

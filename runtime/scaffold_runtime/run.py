@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import datetime
 import itertools
@@ -22,7 +23,7 @@ from scaffold_runtime.data.streams import Streams
 from scaffold_runtime.device import choose_device, to_device
 from scaffold_runtime.engine import Engine
 from scaffold_runtime.errors import UserError
-from scaffold_runtime.events import Events
+from scaffold_runtime.events import Events, FilteredEvent
 from scaffold_runtime.files import remove_leftovers
 from scaffold_runtime.handlers.progress_bar import ProgressBar
 from scaffold_runtime.handlers.signals import SaveOnSignal
@@ -66,12 +67,18 @@ class Run(Generic[Settings]):
         self.checkpoints = folder / "checkpoints"
         self.logger = JsonLinesLogger(folder / "metrics.jsonl")
         self._trainer: Engine | None = None  # Whose parts are saved.
+        self._available: int | None = None  # Batches of the data to train on, if that is known.
         self._trackers = [_make_tracker(name, self) for name in settings.log_to]
 
     @property
     def train_length(self) -> int | None:
-        """Batches in an epoch of training, as `Engine.run` takes it: None is all of them."""
-        return self.settings.limit_train_batches or None
+        """
+        Batches in an epoch of training, as `Engine.run` takes it: None is all of them.
+
+        A limit above what `batches` was given is no limit.
+        """
+        limit = self.settings.limit_train_batches
+        return min(limit, self._available or limit) or None
 
     @property
     def valid_length(self) -> int | None:
@@ -85,11 +92,21 @@ class Run(Generic[Settings]):
         Loaders, and batches in a list, come to the run's device ahead of their use.
         """
         count = self.settings.overfit_batches
-        return self._moved(list(itertools.islice(data, count)) if count else data)
+        batches = self._moved(list(itertools.islice(data, count)) if count else data)
+        self._available = len(batches) if hasattr(batches, "__len__") else None
+        return batches
 
     def total_iterations(self, data: Any) -> int:
-        """Return the iterations of the whole run on this data, for schedules."""
+        """Return the iterations of the whole run on what `batches` returned, for schedules."""
         return self.settings.max_epochs * (self.train_length or len(data))
+
+    def validations(self) -> FilteredEvent:
+        """Return when to validate: every `settings.validate_every` epochs, and after the last."""
+
+        def is_due(engine: Engine, epoch: int) -> bool:
+            return epoch % self.settings.validate_every == 0 or epoch == engine.state.max_epochs
+
+        return Events.EPOCH_COMPLETED(event_filter=is_due)
 
     def say(self, line: str) -> None:
         """Print a line, above a progress bar if there is one, and add it to `log.txt`."""
@@ -109,21 +126,32 @@ class Run(Generic[Settings]):
             self._moved(data), epoch_length=min(limit, len(data)) if limit else None
         ).metrics
 
-    def follow(self, trainer: Engine, metric_names: Sequence[str]) -> None:
+    def follow(
+        self,
+        trainer: Engine,
+        metric_names: Sequence[str] | Literal["all"],
+        **optimizers: torch.optim.Optimizer,
+    ) -> None:
         """
         Show a progress bar, and log these metrics every `settings.log_every` iterations.
 
-        The settings are written to `config.yaml` when the trainer starts, not before:
+        Learning rates are logged with them: those of optimizers, under the names that these
+        are given. The settings are written to `config.yaml` when the trainer starts, not before:
         a run that cannot go on as asked keeps those it had.
         """
         config = self.folder / "config.yaml"
         trainer.add_event_handler(Events.STARTED, lambda: write_settings(config, self.settings))
         ProgressBar().attach(trainer, metric_names)
         often = Events.ITERATION_COMPLETED(every=self.settings.log_every)
+
+        def rates(_: Any) -> dict[str, float]:
+            return {name: each.param_groups[0]["lr"] for name, each in optimizers.items()}
+
         for logger in (self.logger, *self._trackers):
-            logger.attach_output_handler(trainer, often, "train", metric_names)
+            logger.attach_output_handler(trainer, often, "train", metric_names, rates)
         for tracker in self._trackers:
-            trainer.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, tracker.close)
+            trainer.add_event_handler(Events.EXCEPTION_RAISED, tracker.close)
+            atexit.register(tracker.close)  # Where nobody calls `finish`.
 
     def save(self, trainer: Engine, parts: Mapping[str, Any]) -> Checkpoint:
         """
@@ -201,6 +229,13 @@ class Run(Generic[Settings]):
             shown = (f"{name} {value:.4f}" for name, value in numbers.items())
             parts.append(f"{split} {', '.join(shown)}")
         self.say("  |  ".join(parts))
+
+    def finish(self, state: State, split: str, reached: Mapping[str, Any]) -> None:
+        """Log what the best checkpoint reached on a split, unless that is all that was asked."""
+        if not self.is_evaluated:
+            for logger in (self.logger, *self._trackers):
+                logger.log(split, state, reached)
+                logger.close()
 
     def _moved(self, data: Any) -> Any:
         if isinstance(data, Loader | Streams):

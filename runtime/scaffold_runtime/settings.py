@@ -13,7 +13,7 @@ import io
 import re
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ __all__ = [
     "parse_settings",
     "plain_settings",
     "read_settings",
+    "refuse_unused",
     "write_settings",
 ]
 
@@ -99,6 +100,35 @@ def plain_settings(settings: Any) -> dict[str, Any]:
     """
     values = dataclasses.asdict(settings)
     return {name: value for name, value in values.items() if name not in ONCE}
+
+
+def refuse_unused(settings: Any, only_with: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
+    """
+    Refuse a setting that was changed from its default where it would have no effect.
+
+    Args:
+        settings: A dataclass.
+        only_with: By the name of a setting that of another, and the values of that one
+            with which it has an effect.
+
+    Raises:
+        UserError: The message says which, and what it is for.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Settings:
+    ...     optimizer: str = "adamw"
+    ...     momentum: float = 0.9
+    >>> refuse_unused(Settings(momentum=0.5), {"momentum": ("optimizer", ["sgd"])})
+    Traceback (most recent call last):
+    scaffold_runtime.errors.UserError: --momentum is for --optimizer sgd, and optimizer is adamw
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    for name, (other, values) in only_with.items():
+        chosen = getattr(settings, other)
+        if getattr(settings, name) != defaults[name] and chosen not in values:
+            option, needed = (f"--{each.replace('_', '-')}" for each in (name, other))
+            fitting = " or ".join(str(value) for value in values)
+            raise UserError(f"{option} is for {needed} {fitting}, and {other} is {chosen}")
 
 
 # --- Files ----------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from scaffold_runtime.errors import UserError
 
@@ -131,6 +132,36 @@ def read_picture(path: Path, shape: Shape | None = None) -> Tensor:
 
     tensor: Tensor = _with_picture(path, scale)
     return tensor
+
+
+def read_drawing(path: Path, size: int, margin: int = 0) -> Tensor:
+    """
+    Return a picture of one drawn sign as `(1, size, size)`: ink is 1, and paper 0.
+
+    Dark ink on light paper is turned round. It is cropped to the ink, keeps its
+    proportions, and is averaged down.
+
+    Args:
+        path: The file.
+        size: Pixels of height and width.
+        margin: How many of them stay empty on each side.
+
+    Raises:
+        UserError: It cannot be read, or shows nothing.
+    """
+    grey = read_picture(path).mean(dim=0)
+    border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = 1 - grey if border.mean() > 0.5 else grey
+    if ink.max() - ink.min() < 0.1:
+        raise UserError(f"{path} shows nothing: it is of one colour")
+    rows, columns = (ink > 0.5 * ink.max()).nonzero(as_tuple=True)
+    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    missing = cropped.shape[0] - cropped.shape[1]
+    sides = [max(missing, 0) // 2, (max(missing, 0) + 1) // 2]
+    ends = [max(-missing, 0) // 2, (max(-missing, 0) + 1) // 2]
+    square = functional.pad(cropped, sides + ends)
+    small = functional.adaptive_avg_pool2d(square[None], size - 2 * margin)
+    return functional.pad(small, [margin] * 4)
 
 
 def _with_picture(path: Path, function: Callable[[Image], Any]) -> Any:

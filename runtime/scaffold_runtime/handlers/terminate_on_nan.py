@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scaffold_runtime.engine import Engine
+from scaffold_runtime.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -37,17 +38,21 @@ class TerminateOnNan:
         self,
         output_transform: Callable[[Any], Any] = lambda output: output,
         check_every: int = 50,
+        advice: str | None = None,
     ) -> None:
         """
         Args:
             output_transform: Picks what is looked at: numbers and tensors, also
                 nested in sequences and mappings. Everything else is passed over.
             check_every: Iterations between two looks at the device.
+            advice: What the user could do. With it, the end is a `UserError` which says
+                so: the run does not pass for one that was completed.
         """
         if check_every < 1:
             raise ValueError(f"check_every must be at least 1, not {check_every}")
         self._output_transform = output_transform
         self._check_every = check_every
+        self._advice = advice
         self._traces: dict[torch.device, Tensor] = {}
 
     def __call__(self, engine: Engine) -> None:
@@ -61,9 +66,10 @@ class TerminateOnNan:
             finite = all(bool(trace.isfinite()) for trace in self._traces.values())
             self._traces.clear()
         if not finite:
-            logger.warning(
-                "the output is not finite at iteration %d: the run ends", engine.state.iteration
-            )
+            found = f"the output is not finite at iteration {engine.state.iteration}"
+            if self._advice is not None:
+                raise UserError(f"{found}: {self._advice}")
+            logger.warning("%s: the run ends", found)
             engine.terminate()
 
     def state_dict(self) -> dict[str, Any]:
