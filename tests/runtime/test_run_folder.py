@@ -26,7 +26,6 @@ from scaffold_runtime import (
     Run,
     RunSettings,
     State,
-    Streams,
     UserError,
     choose_device,
     read_checkpoint,
@@ -461,24 +460,6 @@ def test_overfitting_trains_on_the_first_batches_alone() -> None:
     assert run.total_iterations(batches) == 10
     assert len(seen) == 6
     assert seen[:2] == seen[2:4] == seen[4:]
-
-
-@pytest.mark.parametrize("kind", ["loader", "streams", "list"])
-def test_batches_come_to_the_runs_device_before_they_are_asked_for(kind: str) -> None:
-    """A step that moved them itself would wait for the device each time."""
-    run = start_run(LongSettings(device="meta"))
-    loader = Loader(torch.arange(4), batch_size=2)
-    streams = Streams({"only": Loader(torch.arange(4), batch_size=2)}, epoch_of="only")
-    data: Any = {"loader": loader, "streams": streams, "list": [torch.zeros(2)]}[kind]
-    seen: list[Any] = []
-    engine = Engine(lambda engine, batch: seen.append(batch))
-
-    engine.run(run.batches(data))
-    run.evaluate(engine, data)
-
-    devices = [each["only"].device if kind == "streams" else each.device for each in seen]
-    assert {device.type for device in devices} == {"meta"}
-    assert len(devices) == 2 * len(data)
 
 
 def test_deterministic_asks_torch_for_algorithms_that_repeat() -> None:

@@ -311,6 +311,8 @@ def main(settings):
         raise PermissionError(13, "Permission denied", "some/file")
     if settings.ending == "bug":
         raise RuntimeError("a bug of ours")
+    if settings.ending == "no file":
+        raise ConnectionError("a bug of ours")
 
 
 launch(main, Settings)
@@ -337,9 +339,10 @@ def test_a_mistake_is_one_line_and_a_status(
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, output, complaint)
 
 
-def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["bug", "no file"])
+def test_a_bug_keeps_its_traceback(tmp_path: Path, ending: str) -> None:
     """It is nobody's mistake at the keyboard, and must be found."""
-    ended = run_program(tmp_path, ["--ending", "bug"])
+    ended = run_program(tmp_path, ["--ending", ending])
 
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr

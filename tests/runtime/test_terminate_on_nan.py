@@ -10,7 +10,7 @@ import numpy
 import pytest
 import torch
 
-from scaffold_runtime import Engine, Events, TerminateOnNan
+from scaffold_runtime import Engine, Events, TerminateOnNan, UserError
 
 NAN, INF = math.nan, math.inf
 TENSOR = torch.tensor([1.0, NAN])
@@ -41,6 +41,19 @@ def test_a_number_that_is_none_ends_the_run(output: Any, caplog: pytest.LogCaptu
 
     assert engine.run(range(4)).iteration == 2
     assert "not finite at iteration 2" in caplog.text
+
+
+def test_with_advice_the_run_does_not_pass_for_a_completed_one() -> None:
+    """It ends with one line for the user, and nothing that belongs to its end is done."""
+    engine, completed = Engine(lambda engine, batch: NAN), []
+    engine.add_event_handler(Events.COMPLETED, completed.append)
+    guard = TerminateOnNan(check_every=1, advice="try a lower --lr")
+    engine.add_event_handler(Events.ITERATION_COMPLETED, guard)
+
+    with pytest.raises(UserError, match="not finite at iteration 1: try a lower --lr"):
+        engine.run(range(4))
+
+    assert completed == []
 
 
 @pytest.mark.parametrize(
