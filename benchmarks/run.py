@@ -92,7 +92,10 @@ def run_python(*arguments: str) -> str:
 
 def about_the_machine() -> str:
     packages = ("torch", "pytorch-ignite", "lightning", "torchmetrics")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    installed = {each.name for each in importlib.metadata.distributions()}
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in packages if name in installed
+    )
     return f"Python {platform.python_version()}, {versions}; {os.cpu_count()} cores, one used."
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scaffold_runtime.earlier import in_todays_terms
 from scaffold_runtime.errors import UserError
 from scaffold_runtime.files import write_whole
 from scaffold_runtime.ranges import Amount, Count, Range, Share, Size
@@ -154,7 +155,10 @@ def _read_options(settings_class: type[Any], file: Path) -> list[str]:
     """Turn a file's settings into options, after checking that each is right by itself."""
     options: list[str] = []
     known = {field.name for field in dataclasses.fields(settings_class)}
-    for name, value in _read_yaml(file).items():
+    values = _read_yaml(file)
+    if file.name == "config.yaml" and file.parent.parent.name == RUNS.name:
+        values = in_todays_terms(values, known)
+    for name, value in values.items():
         if name not in known:
             raise UserError(f"{file}: there is no setting {name!r}{_nearest(str(name), known)}")
         tokens = list(_tokens(settings_class, file, name, value))

@@ -23,7 +23,7 @@ LAYERS = [
     {"listeners", "intervals"},
     {"events", "state", "stream"},
     {"figures", "page", "settings", "run_folder", "device", "schedules"},
-    {"run_settings", "lock"},
+    {"run_settings", "lock", "earlier"},
     {"ranges", "errors", "files", "seeding"},
 ]
 # Beside each other in a row, but one makes use of the other.
