@@ -79,18 +79,16 @@ def main(settings: Settings) -> dict[str, float]:
     Accuracy().attach(trainer, "accuracy")
     metrics = {"loss": Loss(F.cross_entropy), "accuracy": Accuracy()}
     evaluator = create_supervised_evaluator(model, metrics, run.device)
-    score = "accuracy"
-    if settings.task == "regression":  # Which has errors, and no accuracy.
-        trainer, evaluator, score = choices.make_regression_engines(train_step, model, data, run)
+    score = choices.choose_metrics(settings, data, trainer, evaluator, metrics)
     kept = choices.kept_parts(settings, model, data)
     best = run.keep_best(trainer, kept, score)
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics[score], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
     parts |= {"best": best, "stopping": stopping, **choices.further_parts(settings, updater, ema)}
-    run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
+    run.follow(trainer, ["loss"], lr=optimizer)  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    @trainer.on(run.validations())  # Every validate_every epochs, and after the last.
     def validate():
         with ema.averaged():  # With --ema that is validated, and kept when it is best.
             metrics = run.evaluate(evaluator, data.valid)
@@ -100,7 +98,8 @@ def main(settings: Settings) -> dict[str, float]:
         if settings.schedule == "plateau":
             scheduler.step(metrics[score])
 
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
+    nan = TerminateOnNan(lambda o: o["loss"], advice="try a lower --lr, together with --overwrite")
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, nan)
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
@@ -111,6 +110,7 @@ def main(settings: Settings) -> dict[str, float]:
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} {score} {reached[score]:.4f} with the best checkpoint, {path}")
+    run.finish(trainer.state, split, reached)  # To metrics.jsonl, and wherever else it logs.
     if not settings.evaluate:
         choices.report_outcome(run, model, data, reached)
     return reached

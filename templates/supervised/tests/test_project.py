@@ -13,7 +13,7 @@ from test_runs import assert_same, parts_of, stop_after_saves
 import choices
 import predict
 import train
-from scaffold_runtime import UserError, parse_settings, read_checkpoint
+from scaffold_runtime import UserError, parse_settings, read_checkpoint, read_json_lines
 
 TABLE = {"dataset": "csv", "path": "rows.csv", "model": "mlp", "lr": 0.01, "width": 4}
 SUM = {**TABLE, "target": "sum", "task": "regression"}
@@ -27,10 +27,12 @@ def test_it_learns():
     assert reached["accuracy"] > 0.9
 
 
-@pytest.mark.parametrize("model", ["mlp", "linear", "resnet"])
-def test_every_model_learns(model):
+@pytest.mark.parametrize(
+    ("model", "size"), [("mlp", {"width": 8}), ("linear", {}), ("resnet", {"width": 8})]
+)
+def test_every_model_learns(model, size):
     """Two epochs of each are right much more often than chance."""
-    reached = train.main(train.Settings(model=model, width=8, max_epochs=2, lr=0.01, max_shift=0))
+    reached = train.main(train.Settings(model=model, **size, max_epochs=2, lr=0.01, max_shift=0))
 
     assert reached["accuracy"] > 0.3
 
@@ -173,8 +175,6 @@ def test_a_wrong_setting_is_refused(arguments, complaint):
         ({**KIND, "model": "cnn"}, "--model cnn is for images"),
         ({**KIND, "target": "name"}, "rows.csv has no column 'name' to predict"),
         ({**KIND, "path": "other.csv"}, "other.csv cannot be read as a CSV file"),
-        ({**SUM, "label_smoothing": 0.1}, "--label-smoothing is for classification"),
-        ({**SUM, "class_weights": True}, "are for classification"),
         ({"class_weights": True, "balanced_sampling": True}, "would balance twice"),
         ({"folds": 1}, "--folds must be 2 or more"),
         ({"folds": 5, "fold": 5}, "there is no --fold 5 of --folds 5"),
@@ -190,6 +190,51 @@ def test_settings_that_contradict_each_other_are_refused(settings, complaint, ta
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"momentum": 0.5}, "--momentum is for --optimizer sgd, and optimizer is adamw"),
+        ({"warm_up": 0.2, "schedule": "constant"}, "--warm-up is for --schedule cosine"),
+        ({"grey": True}, "--grey is for --dataset image-folder"),
+        ({"cache": "here"}, "--cache is for --dataset fashion-mnist or mnist"),
+        ({"fold": 1}, "there is no --fold 1 of --folds 0"),
+        ({**KIND, "max_shift": 0}, "--max-shift is for --dataset digits"),
+        ({**KIND, "image_size": 8}, "--image-size is for --dataset digits"),
+        ({"model": "linear", "width": 8}, "--width is for --model cnn or mlp or resnet"),
+        ({"model": "linear", "dropout": 0.0}, "--dropout is for --model cnn"),
+        ({**SUM, "label_smoothing": 0.1}, "--label-smoothing is for --task classification"),
+        ({**SUM, "class_weights": True}, "--class-weights is for --task classification"),
+        ({**SUM, "balanced_sampling": True}, "--balanced-sampling is for --task classification"),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_refused(settings, complaint):
+    """What was asked for and would not happen is named; what goes on keeps what it began with."""
+    with pytest.raises(UserError, match=complaint):
+        choices.check_settings(train.Settings(**settings))
+
+
+def test_a_run_of_an_earlier_release_goes_on_with_a_setting_that_had_no_effect():
+    """It cannot be given another value any more, so it is let pass."""
+    choices.check_settings(train.Settings(model="linear", width=8, resume=True))
+    choices.check_settings(train.Settings(model="linear", width=8, evaluate="test"))
+
+
+def test_a_run_that_diverges_says_what_to_do():
+    """A loss that is no number ends the run with one line, and not as if it were complete."""
+    with pytest.raises(UserError, match="not finite at iteration 17: try a lower --lr"):
+        train.main(train.Settings(**SMALL, lr=1e10))
+
+
+def test_what_the_best_checkpoint_reached_is_logged(table):
+    """The last line of metrics.jsonl has the numbers of the test, also of a regression."""
+    of_digits = train.main(train.Settings(**{**SMALL, "max_epochs": 1}))
+    of_sum = train.main(train.Settings(**SUM, max_epochs=1, run="sum"))
+
+    for run, reached in {"first": of_digits, "sum": of_sum}.items():
+        last = read_json_lines(Path("runs", run, "metrics.jsonl"))[-1]
+        assert last == {**last, "split": "test", **reached}
 
 
 @pytest.fixture
