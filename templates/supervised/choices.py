@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +27,12 @@ from scaffold_runtime.metrics import (
 )
 from scaffold_runtime.report import report_classification, report_regression
 from scaffold_runtime.schedules import cosine_with_warm_up
-from scaffold_runtime.settings import Amount, Share, Size, refuse_unused
+from scaffold_runtime.settings import Amount, Range, Share, Size, refuse_unused
 
 if TYPE_CHECKING:
     from train import Settings
+
+Part = Annotated[float, Range(0, 0.999)]  # A share that leaves something for the rest.
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,14 @@ class TrainingSettings(DataSettings):
     """How to learn; `Settings` in train.py has these, too, and those of data.py."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    momentum: Share = 0.9  # Of sgd: the share of its last step that it takes again.
+    momentum: Part = 0.9  # Of sgd: the share of its last step that it takes again.
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"  # Of the learning rate.
-    warm_up: Share = 0.1  # Of cosine: the share of the run in which the rate rises.
+    warm_up: Part = 0.1  # Of cosine: the share of the run in which the rate rises.
+    halve_after: Size = 6  # Of plateau: validations without a better score that halve the rate.
     accumulate: Size = 1  # Batches for one update of the weights.
     clip_norm: Amount = 0.0  # The largest norm of all gradients together; 0 sets no limit.
     ema: Share = 0.0  # What averaged weights keep of themselves at an update: 0.99; 0 for none.
-    label_smoothing: Share = 0.0  # Share of each target that is spread over all classes.
+    label_smoothing: Part = 0.0  # Share of each target that is spread over all classes.
     class_weights: bool = False  # Give all classes the same weight in the loss.
     precision: Literal["32", "bf16", "fp16"] = "32"  # Bits to compute with, where that is safe.
     compile: bool = False  # Compile the model: a slow start, then faster steps on a GPU.
@@ -61,6 +64,7 @@ ONLY_WITH = {
     "dropout": ("model", ["cnn", "mlp", "resnet"]),
     "momentum": ("optimizer", ["sgd"]),
     "warm_up": ("schedule", ["cosine"]),
+    "halve_after": ("schedule", ["plateau"]),
     "label_smoothing": ("task", ["classification"]),
     "class_weights": ("task", ["classification"]),
     "balanced_sampling": ("task", ["classification"]),
@@ -96,7 +100,9 @@ def make_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
 def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: int) -> Any:
     """Make the schedule of the learning rate, over the updates of so many iterations."""
     if settings.schedule == "plateau":
-        return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+        # "abs": relative to a best score below 0, as R2 may be, a worse one would be better.
+        patience = settings.halve_after - 1
+        return ReduceLROnPlateau(optimizer, "max", 0.5, patience, threshold_mode="abs")
     if settings.schedule == "constant":
         return LambdaLR(optimizer, lambda update: 1.0)
     in_an_epoch = math.ceil(iterations / settings.max_epochs / settings.accumulate)

@@ -23,7 +23,7 @@ from model import make_model
 from scaffold_runtime import Engine, Events, launch, restore_best, start_run
 from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
-from scaffold_runtime.settings import Amount, Count, Share, Size
+from scaffold_runtime.settings import Amount, Count, Size
 from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 
 
@@ -31,7 +31,7 @@ from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 class Settings(choices.TrainingSettings):  # Has dataset, optimizer, run, seed and more, too.
     model: Literal["cnn", "mlp", "linear", "resnet"] = "cnn"  # See model.py.
     width: Size = 32  # Channels of the first layer; the others are multiples of it.
-    dropout: Share = 0.2  # Share of the features that a training step leaves out.
+    dropout: choices.Part = 0.2  # Share of the features that a training step leaves out.
     max_shift: Count = 1  # Pixels by which a training image is moved at most.
     max_epochs: Size = 40  # Passes over the training data.
     patience: Size = 20  # Validations without a better accuracy after which the run ends.

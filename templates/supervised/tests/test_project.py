@@ -87,6 +87,20 @@ def test_on_a_plateau_the_learning_rate_falls():
     assert parts_of("first")["optimizer"]["param_groups"][0]["lr"] == 5e-8
 
 
+@pytest.mark.parametrize("best", [-1000.0, 0.0, 0.5])
+def test_a_score_that_falls_is_a_plateau(best):
+    """The rate is halved after six scores that are worse, also where all are below 0."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = choices.make_scheduler(train.Settings(schedule="plateau"), optimizer, 17)
+
+    rates = []
+    for worse in range(7):
+        scheduler.step(best - 0.05 * worse)
+        rates.append(scheduler.get_last_lr()[0])
+
+    assert rates == [1.0] * 6 + [0.5]
+
+
 def test_the_learning_rate_falls_until_the_last_update():
     """Of 17 batches an epoch, the fourths and the last make an update: 15 in three epochs."""
     weights = torch.nn.Linear(1, 1)
@@ -155,7 +169,9 @@ def test_averaged_weights_remember_as_many_updates_as_they_are_asked_to():
     [
         (["--lr", "fast"], "fast"),
         (["--model", "rnn"], "rnn"),
-        (["--dropout", "2"], "dropout must be from 0 to 1, not 2"),
+        (["--dropout", "1"], "dropout must be from 0 to 0.999, not 1"),
+        (["--momentum", "1"], "momentum must be from 0 to 0.999, not 1"),
+        (["--label-smoothing", "1"], "label_smoothing must be from 0 to 0.999, not 1"),
     ],
 )
 def test_a_wrong_setting_is_refused(arguments, complaint):
@@ -197,6 +213,7 @@ def test_settings_that_contradict_each_other_are_refused(settings, complaint, ta
     [
         ({"momentum": 0.5}, "--momentum is for --optimizer sgd, and optimizer is adamw"),
         ({"warm_up": 0.2, "schedule": "constant"}, "--warm-up is for --schedule cosine"),
+        ({"halve_after": 3}, "--halve-after is for --schedule plateau"),
         ({"grey": True}, "--grey is for --dataset image-folder"),
         ({"cache": "here"}, "--cache is for --dataset fashion-mnist or mnist"),
         ({"fold": 1}, "there is no --fold 1 of --folds 0"),
