@@ -15,6 +15,7 @@ from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from data import Data, DataSettings, check_data_settings, refuse
+from kept import OWN, KeptData, KnownData
 from scaffold_runtime import Engine, Metric, Run, TableSet, Updater
 from scaffold_runtime.data import class_weights
 from scaffold_runtime.handlers import EMA
@@ -110,10 +111,11 @@ def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: i
     return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
 
 
-def kept_parts(settings: Settings, model: nn.Module, data: Data) -> dict[str, Any]:
-    """Return what a best checkpoint has: the model, and of which files it was made."""
-    own = settings.dataset in ("csv", "image-folder")
-    return {"model": model} | ({"data": data.samples.fingerprint} if own else {})
+def kept_parts(settings: Settings, model: nn.Module, data: Data | KnownData) -> dict[str, Any]:
+    """Return what a best checkpoint has: the model, and what it must know of files of data."""
+    if settings.dataset not in OWN:
+        return {"model": model}
+    return {"model": model, "data": KeptData(data.samples if isinstance(data, Data) else None)}
 
 
 def further_parts(settings: Settings, updater: Updater, ema: EMA | NoEMA) -> dict[str, Any]:

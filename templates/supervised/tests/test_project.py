@@ -11,6 +11,8 @@ from small import SMALL
 from test_runs import assert_same, parts_of, stop_after_saves
 
 import choices
+import data
+import kept
 import predict
 import train
 from scaffold_runtime import UserError, parse_settings, read_checkpoint, read_json_lines
@@ -130,17 +132,64 @@ def test_the_best_checkpoint_predicts(capsys):
     assert all(line.startswith('Predicted: "') and 'Actual: "' in line for line in lines)
 
 
-def test_rows_are_predicted(table, capsys):
-    """`predict.py rows.csv` says a number for each row, in the units of the file."""
+def test_rows_are_predicted_where_the_data_is_not(table, capsys):
+    """`predict.py new.csv` says a number for each row, in the units of the file that is gone."""
     train.main(train.Settings(**SUM, max_epochs=15))
+    Path("rows.csv").rename("new.csv")
     capsys.readouterr()
 
-    predict.main(predict.Settings(files=(Path("rows.csv"),)))
+    predict.main(predict.Settings(files=(Path("new.csv"),)))
 
     lines = capsys.readouterr().out.splitlines()
     predicted = torch.tensor([float(line.rpartition(" ")[2]) for line in lines])
-    assert lines[0].startswith("rows.csv row 1: Predicted: ")
+    assert lines[0].startswith("new.csv row 1: Predicted: ")
     assert (predicted - table).abs().mean() < 0.5 * table.std()
+
+
+@pytest.mark.parametrize("settings", [SUM, KIND])
+def test_a_best_checkpoint_knows_its_table_to_the_last_bit(settings, table):
+    """Rows are standardised, and numbers told, as in the run."""
+    settings = train.Settings(**settings, max_epochs=1)
+    train.main(settings)
+    samples = data.make_data(settings).samples
+    Path("rows.csv").unlink()
+
+    known = kept.know_data(settings, Path("runs/first/checkpoints")).samples
+
+    assert torch.equal(known.standardise(samples.rows), samples.standardise(samples.rows))
+    assert (known.shape, known.class_names) == (samples.shape, samples.class_names)
+    assert known.columns == samples.columns
+    if settings.task == "regression":
+        assert torch.equal(known.in_units(samples.labels), samples.in_units(samples.labels))
+
+
+def test_a_best_checkpoint_of_an_earlier_release_predicts_beside_its_data(table, monkeypatch):
+    """It has a checksum alone: the data is read, and where it is gone one line says so."""
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "known_of", lambda samples: {})
+        train.main(train.Settings(**SUM, max_epochs=1))
+    Path("new.csv").write_text("a,b,large\n1,2,0\n")
+    predict.main(predict.Settings(files=(Path("new.csv"),)))
+
+    Path("rows.csv").unlink()
+    with pytest.raises(UserError, match="cannot be read as a CSV file"):
+        predict.main(predict.Settings(files=(Path("new.csv"),)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "name"),
+    [
+        ({}, (1, 8, 8), "0"),
+        ({"image_size": 12}, (1, 12, 12), "0"),
+        ({"dataset": "fashion-mnist"}, (1, 28, 28), "T-shirt/top"),
+        ({"dataset": "mnist", "image_size": 14}, (1, 14, 14), "0"),
+    ],
+)
+def test_what_is_published_is_known_without_a_download(settings, shape, name):
+    """The model of a picture of MNIST is made on a machine that has no network."""
+    known = kept.know_data(train.Settings(**settings, cache="missing"), Path("missing")).samples
+
+    assert (known.shape, known.class_names[0], len(known.class_names)) == (shape, name, 10)
 
 
 def test_a_table_that_changed_is_not_taken_for_the_one_it_was(table):
