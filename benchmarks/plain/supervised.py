@@ -38,7 +38,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), LR, weight_decay=WEIGHT_DECAY)
     total = chosen.max_epochs * math.ceil(len(train[1]) / BATCH_SIZE)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, total))
-    best, waited, iteration, smooth = -1.0, 0, 0, None
+    best, score, waited, iteration, smooth = -1.0, -1.0, 0, 0, None
 
     with (folder / "metrics.jsonl").open("w") as log:
         for epoch in range(1, chosen.max_epochs + 1):
@@ -68,6 +68,8 @@ def main() -> None:
             waited += 1
             if accuracy > best:
                 best, waited = accuracy, 0
+            if accuracy - 1e-6 * valid_loss > score:  # Equal: the smaller loss wins.
+                score = accuracy - 1e-6 * valid_loss
                 torch.save(model.state_dict(), folder / "best.pt")
             if waited == PATIENCE:
                 break

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn, optim
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from data import Data, DataSettings
-from scaffold_runtime import Engine, Metric, Run, TableSet, Updater, UserError
+from data import Data, DataSettings, check_data_settings, refuse
+from kept import OWN, KeptData, KnownData
+from scaffold_runtime import Engine, Metric, Run, TableSet, Updater
 from scaffold_runtime.data import class_weights
 from scaffold_runtime.handlers import EMA
 from scaffold_runtime.metrics import (
+    Accuracy,
     Loss,
     MeanAbsoluteError,
     R2Score,
     RootMeanSquaredError,
-    RunningAverage,
 )
 from scaffold_runtime.report import report_classification, report_regression
 from scaffold_runtime.schedules import cosine_with_warm_up
-from scaffold_runtime.settings import Amount, Share, Size
-from scaffold_runtime.trainers import create_supervised_evaluator
+from scaffold_runtime.settings import Amount, Range, Share, Size, refuse_unused
 
 if TYPE_CHECKING:
     from train import Settings
+
+Part = Annotated[float, Range(0, 0.999)]  # A share that leaves something for the rest.
 
 
 @dataclass(frozen=True)
@@ -40,59 +41,51 @@ class TrainingSettings(DataSettings):
     """How to learn; `Settings` in train.py has these, too, and those of data.py."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    momentum: Share = 0.9  # Of sgd: the share of its last step that it takes again.
+    momentum: Part = 0.9  # Of sgd: the share of its last step that it takes again.
     schedule: Literal["cosine", "constant", "plateau"] = "cosine"  # Of the learning rate.
-    warm_up: Share = 0.1  # Of cosine: the share of the run in which the rate rises.
+    warm_up: Part = 0.1  # Of cosine: the share of the run in which the rate rises.
+    halve_after: Size = 6  # Of plateau: validations without a better score that halve the rate.
     accumulate: Size = 1  # Batches for one update of the weights.
     clip_norm: Amount = 0.0  # The largest norm of all gradients together; 0 sets no limit.
     ema: Share = 0.0  # What averaged weights keep of themselves at an update: 0.99; 0 for none.
-    label_smoothing: Share = 0.0  # Share of each target that is spread over all classes.
+    label_smoothing: Part = 0.0  # Share of each target that is spread over all classes.
     class_weights: bool = False  # Give all classes the same weight in the loss.
     precision: Literal["32", "bf16", "fp16"] = "32"  # Bits to compute with, where that is safe.
     compile: bool = False  # Compile the model: a slow start, then faster steps on a GPU.
 
 
+# Settings that have an effect only where another has one of these values.
+IMAGE_SETS = ["digits", "fashion-mnist", "mnist", "image-folder"]
+ONLY_WITH = {
+    "image_size": ("dataset", IMAGE_SETS),
+    "max_shift": ("dataset", IMAGE_SETS),
+    "grey": ("dataset", ["image-folder"]),
+    "cache": ("dataset", ["fashion-mnist", "mnist"]),
+    "width": ("model", ["cnn", "mlp", "resnet"]),
+    "dropout": ("model", ["cnn", "mlp", "resnet"]),
+    "momentum": ("optimizer", ["sgd"]),
+    "warm_up": ("schedule", ["cosine"]),
+    "halve_after": ("schedule", ["plateau"]),
+    "label_smoothing": ("task", ["classification"]),
+    "class_weights": ("task", ["classification"]),
+    "balanced_sampling": ("task", ["classification"]),
+}
+
+
 def check_settings(settings: Settings) -> None:
-    """Refuse settings that contradict each other, before anything is read or written."""
-    chosen, is_table = settings.dataset, settings.dataset == "csv"
-    is_regression = settings.task == "regression"
-    balances = settings.balanced_sampling or settings.class_weights
-
-    def refuse(is_wrong: object, why: str) -> None:
-        if is_wrong:
-            raise UserError(why)
-
-    refuse(is_table and not settings.path, "--dataset csv needs its file: --path FILE")
-    refuse(is_table and not settings.target, "--dataset csv needs a column: --target NAME")
+    """Refuse settings that contradict each other or have no effect, before anything is read."""
+    check_data_settings(settings)
     refuse(
-        chosen == "image-folder" and not settings.path,
-        "--dataset image-folder needs its folder: --path FOLDER",
-    )
-    refuse(
-        (settings.path or settings.target) and chosen not in ("csv", "image-folder"),
-        f"--path and --target are for csv and image-folder, and the dataset is {chosen}",
-    )
-    refuse(settings.target and not is_table, f"--target is for csv, and the dataset is {chosen}")
-    refuse(is_regression and not is_table, f"--task regression is for csv, not for {chosen}")
-    refuse(
-        is_table and settings.model in ("cnn", "resnet"),
+        settings.dataset == "csv" and settings.model in ("cnn", "resnet"),
         f"--model {settings.model} is for images; rows of a csv go with --model mlp or linear",
-    )
-    refuse(is_regression and settings.label_smoothing, "--label-smoothing is for classification")
-    refuse(
-        is_regression and balances,
-        "--class-weights and --balanced-sampling are for classification",
     )
     refuse(
         settings.balanced_sampling and settings.class_weights,
         "--class-weights and --balanced-sampling would balance twice; give one of them",
     )
-    refuse(settings.folds == 1, "--folds must be 2 or more, or 0 for none")
-    refuse(
-        settings.fold and settings.fold >= settings.folds,
-        f"there is no --fold {settings.fold} of --folds {settings.folds}; they count from 0",
-    )
     refuse(settings.ema == 1, "--ema 1 would keep the first weights forever; try 0.99")
+    if not settings.resume and not settings.evaluate:  # What goes on keeps what it began with.
+        refuse_unused(settings, ONLY_WITH)
 
 
 def make_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
@@ -108,7 +101,9 @@ def make_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:
 def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: int) -> Any:
     """Make the schedule of the learning rate, over the updates of so many iterations."""
     if settings.schedule == "plateau":
-        return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+        # "abs": relative to a best score below 0, as R2 may be, a worse one would be better.
+        patience = settings.halve_after - 1
+        return ReduceLROnPlateau(optimizer, "max", 0.5, patience, threshold_mode="abs")
     if settings.schedule == "constant":
         return LambdaLR(optimizer, lambda update: 1.0)
     in_an_epoch = math.ceil(iterations / settings.max_epochs / settings.accumulate)
@@ -116,10 +111,11 @@ def make_scheduler(settings: Settings, optimizer: optim.Optimizer, iterations: i
     return LambdaLR(optimizer, cosine_with_warm_up(updates, settings.warm_up))
 
 
-def kept_parts(settings: Settings, model: nn.Module, data: Data) -> dict[str, Any]:
-    """Return what a best checkpoint has: the model, and of which files it was made."""
-    own = settings.dataset in ("csv", "image-folder")
-    return {"model": model} | ({"data": data.samples.fingerprint} if own else {})
+def kept_parts(settings: Settings, model: nn.Module, data: Data | KnownData) -> dict[str, Any]:
+    """Return what a best checkpoint has: the model, and what it must know of files of data."""
+    if settings.dataset not in OWN:
+        return {"model": model}
+    return {"model": model, "data": KeptData(data.samples if isinstance(data, Data) else None)}
 
 
 def further_parts(settings: Settings, updater: Updater, ema: EMA | NoEMA) -> dict[str, Any]:
@@ -170,15 +166,28 @@ def make_criterion(settings: Settings, data: Data) -> nn.Module:
     )
 
 
-def make_regression_engines(
-    train_step: Callable[[Engine, Any], Any], model: nn.Module, data: Data, run: Run[Settings]
-) -> tuple[Engine, Engine, str]:
-    """Make a trainer and an evaluator that measure errors, and name the best one's score."""
-    trainer = Engine(train_step)
-    smooth = RunningAverage(alpha=0.9, output_transform=itemgetter("loss"), epoch_bound=False)
-    smooth.attach(trainer, "loss")
-    evaluator = create_supervised_evaluator(model, make_regression_metrics(data), run.device)
-    return trainer, evaluator, "r2"
+def choose_metrics(
+    settings: Settings,
+    data: Data,
+    trainer: Engine,
+    evaluator: Engine,
+    metrics: Mapping[str, Metric],
+) -> str:
+    """
+    Leave loss and accuracy to a classification, let a regression measure errors; name the score.
+
+    Other metrics stay as they are.
+    """
+    if settings.task == "classification":
+        return "accuracy"
+    for metric in trainer._attached().values():
+        if isinstance(metric, Accuracy):
+            metric.detach(trainer)
+    for name in metrics.keys() & {"loss", "accuracy"}:
+        metrics[name].detach(evaluator)
+    for name, metric in make_regression_metrics(data).items():
+        metric.attach(evaluator, name)
+    return "r2"
 
 
 def make_regression_metrics(data: Data) -> dict[str, Metric]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from scaffold_runtime import ImageSet, Loader, RunSettings, TableSet, UserError
@@ -20,9 +20,11 @@ from scaffold_runtime.data import (
     cache_folder,
     choose_fold,
     class_weights,
+    read_drawing,
     read_image_set,
     read_picture,
     read_table_set,
+    shift_at_random,
     split_samples,
 )
 from scaffold_runtime.settings import Count
@@ -48,6 +50,37 @@ class DataSettings(RunSettings):
     folds: Count = 0  # Divide what is not for testing into so many parts, of which one validates.
     fold: Count = 0  # Which one, from 0.
     balanced_sampling: bool = False  # Draw samples of all classes equally often, some repeatedly.
+
+
+def check_data_settings(settings: DataSettings) -> None:
+    """Refuse settings of the data that contradict each other, before anything is read."""
+    chosen, is_table = settings.dataset, settings.dataset == "csv"
+    refuse(is_table and not settings.path, "--dataset csv needs its file: --path FILE")
+    refuse(is_table and not settings.target, "--dataset csv needs a column: --target NAME")
+    refuse(
+        chosen == "image-folder" and not settings.path,
+        "--dataset image-folder needs its folder: --path FOLDER",
+    )
+    refuse(
+        (settings.path or settings.target) and chosen not in ("csv", "image-folder"),
+        f"--path and --target are for csv and image-folder, and the dataset is {chosen}",
+    )
+    refuse(settings.target and not is_table, f"--target is for csv, and the dataset is {chosen}")
+    refuse(
+        settings.task == "regression" and not is_table,
+        f"--task regression is for csv, not for {chosen}",
+    )
+    refuse(settings.folds == 1, "--folds must be 2 or more, or 0 for none")
+    refuse(
+        settings.fold and settings.fold >= settings.folds,
+        f"there is no --fold {settings.fold} of --folds {settings.folds}; they count from 0",
+    )
+
+
+def refuse(is_wrong: object, why: str) -> None:
+    """End with one line for the user, if something is wrong."""
+    if is_wrong:
+        raise UserError(why)
 
 
 class Data(NamedTuple):
@@ -125,34 +158,6 @@ def read_image(path: Path, settings: DataSettings, shape: tuple[int, int, int]) 
     """Return a picture, for predict.py, as the data has them: of this shape, ink is 1, cropped."""
     if settings.dataset == "image-folder":
         return read_picture(path, shape)
-    paper = read_picture(path)  # Of its own size, (3, height, width).
-    grey = paper.mean(dim=0)
-    border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = 1 - grey if border.mean() > 0.5 else grey  # Dark ink on light paper is turned round.
-    if ink.max() - ink.min() < 0.1:
-        raise UserError(f"{path} shows nothing: it is of one colour")
     # In MNIST there are 4 of 28 pixels on each side of a digit; the others fill their images.
-    return fit(ink, shape[-1], margin=shape[-1] // 7 if settings.dataset == "mnist" else 0)
-
-
-def fit(ink: Tensor, size: int, margin: int) -> Tensor:
-    """Crop to the ink, keep the proportions, and average down to the size of the data."""
-    rows, columns = (ink > 0.5 * ink.max()).nonzero(as_tuple=True)
-    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    missing = cropped.shape[0] - cropped.shape[1]
-    sides = [max(missing, 0) // 2, (max(missing, 0) + 1) // 2]
-    ends = [max(-missing, 0) // 2, (max(-missing, 0) + 1) // 2]
-    square = nn.functional.pad(cropped, sides + ends)
-    small = nn.functional.adaptive_avg_pool2d(square[None], size - 2 * margin)
-    return nn.functional.pad(small, [margin] * 4)
-
-
-def shift_at_random(images: Tensor, most: int) -> Tensor:
-    """Move each image by up to `most` pixels each way; what comes in at the edges is 0."""
-    count, _, height, width = images.shape
-    padded = nn.functional.pad(images, [most] * 4)
-    down, right = torch.randint(0, 2 * most + 1, (2, count, 1))
-    rows = down + torch.arange(height)
-    columns = right + torch.arange(width)
-    samples = torch.arange(count)[:, None, None]
-    return padded[samples, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    margin = shape[-1] // 7 if settings.dataset == "mnist" else 0
+    return read_drawing(path, shape[-1], margin)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from data import Data
+from kept import KnownData
 from scaffold_runtime import UserError
 
 if TYPE_CHECKING:
     from train import Settings
 
 
-def make_model(settings: Settings, data: Data) -> nn.Module:
+def make_model(settings: Settings, data: Data | KnownData) -> nn.Module:
     """Make the model that the settings name, for samples and targets of the data's shapes."""
     models = {"cnn": make_cnn, "mlp": make_mlp}
     models |= {"linear": make_linear, "resnet": make_resnet}

@@ -4,6 +4,8 @@ Say what pictures show, or what rows of a table hold, with the best checkpoint o
     python predict.py digit.png other.jpg   # pictures of one digit each
     python predict.py rows.csv              # rows with the columns that the run was trained on
     python predict.py --sample 5            # five of the test samples
+
+The best checkpoint is enough; only `--sample` reads the data that the run was trained on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from torch import Tensor, nn
 from tyro.conf import Positional
 
 from choices import kept_parts
-from data import make_data, read_image
+from data import Data, make_data, read_image
+from kept import know_data
 from model import make_model
 from scaffold_runtime import ImageSet, TableSet, UserError, launch, restore_best
 from scaffold_runtime.data import read_rows
@@ -39,15 +42,17 @@ def main(settings: Settings) -> None:
         raise UserError("name a picture or a CSV file, or ask for test samples with --sample 5")
     folder = find_run(settings.run)
     trained = read_settings(TrainSettings, folder / "config.yaml")
-    data = make_data(trained)
+    checkpoints = folder / "checkpoints"
+    data = make_data(trained) if settings.sample else know_data(trained, checkpoints)
     model = make_model(trained, data)
-    restore_best(folder / "checkpoints", kept_parts(trained, model, data))
+    restore_best(checkpoints, kept_parts(trained, model, data))
 
     for path in settings.files:
         for name, sample in read_inputs(path, trained, data.samples):
             print(f"{name}: Predicted: {describe(predict(model, sample), data.samples)}")
-    for index in range(min(settings.sample, len(data.test.dataset))):
-        sample, target = data.test.dataset[index]
+    test = data.test.dataset if isinstance(data, Data) else ()
+    for index in range(min(settings.sample, len(test))):
+        sample, target = test[index]
         said = describe(predict(model, sample), data.samples)
         print(f"Predicted: {said}, Actual: {tell(target, data.samples)}")
 

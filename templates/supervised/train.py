@@ -23,7 +23,7 @@ from model import make_model
 from scaffold_runtime import Engine, Events, launch, restore_best, start_run
 from scaffold_runtime.handlers import EarlyStopping, TerminateOnNan
 from scaffold_runtime.metrics import Accuracy, Loss, RunningAverage
-from scaffold_runtime.settings import Amount, Count, Share, Size
+from scaffold_runtime.settings import Amount, Count, Size
 from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 
 
@@ -31,7 +31,7 @@ from scaffold_runtime.trainers import create_supervised_evaluator, to_device
 class Settings(choices.TrainingSettings):  # Has dataset, optimizer, run, seed and more, too.
     model: Literal["cnn", "mlp", "linear", "resnet"] = "cnn"  # See model.py.
     width: Size = 32  # Channels of the first layer; the others are multiples of it.
-    dropout: Share = 0.2  # Share of the features that a training step leaves out.
+    dropout: choices.Part = 0.2  # Share of the features that a training step leaves out.
     max_shift: Count = 1  # Pixels by which a training image is moved at most.
     max_epochs: Size = 40  # Passes over the training data.
     patience: Size = 20  # Validations without a better accuracy after which the run ends.
@@ -79,28 +79,27 @@ def main(settings: Settings) -> dict[str, float]:
     Accuracy().attach(trainer, "accuracy")
     metrics = {"loss": Loss(F.cross_entropy), "accuracy": Accuracy()}
     evaluator = create_supervised_evaluator(model, metrics, run.device)
-    score = "accuracy"
-    if settings.task == "regression":  # Which has errors, and no accuracy.
-        trainer, evaluator, score = choices.make_regression_engines(train_step, model, data, run)
+    score = choices.choose_metrics(settings, data, trainer, evaluator, metrics)
     kept = choices.kept_parts(settings, model, data)
     best = run.keep_best(trainer, kept, score)
     stopping = EarlyStopping(settings.patience, lambda e: e.state.metrics[score], trainer)
     parts = {"trainer": trainer, "model": model, "optimizer": optimizer, "scheduler": scheduler}
     parts |= {"best": best, "stopping": stopping, **choices.further_parts(settings, updater, ema)}
-    run.follow(trainer, ["loss"])  # Progress bar, metrics.jsonl and config.yaml.
+    run.follow(trainer, ["loss"], lr=optimizer)  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    @trainer.on(run.validations())  # Every validate_every epochs, and after the last.
     def validate():
         with ema.averaged():  # With --ema that is validated, and kept when it is best.
             metrics = run.evaluate(evaluator, data.valid)
-            best.offer(metrics[score])
+            best.offer(metrics[score] - 1e-6 * metrics["loss"])  # Equal: the smaller loss wins.
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         stopping(evaluator)
         if settings.schedule == "plateau":
             scheduler.step(metrics[score])
 
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan(lambda o: o["loss"]))
+    nan = TerminateOnNan(lambda o: o["loss"], advice="try a lower --lr, together with --overwrite")
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, nan)
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
@@ -111,6 +110,7 @@ def main(settings: Settings) -> dict[str, float]:
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} {score} {reached[score]:.4f} with the best checkpoint, {path}")
+    run.finish(trainer.state, split, reached)  # To metrics.jsonl, and wherever else it logs.
     if not settings.evaluate:
         choices.report_outcome(run, model, data, reached)
     return reached

@@ -11,9 +11,11 @@ from small import SMALL
 from test_runs import assert_same, parts_of, stop_after_saves
 
 import choices
+import data
+import kept
 import predict
 import train
-from scaffold_runtime import UserError, parse_settings, read_checkpoint
+from scaffold_runtime import UserError, parse_settings, read_checkpoint, read_json_lines
 
 TABLE = {"dataset": "csv", "path": "rows.csv", "model": "mlp", "lr": 0.01, "width": 4}
 SUM = {**TABLE, "target": "sum", "task": "regression"}
@@ -27,10 +29,12 @@ def test_it_learns():
     assert reached["accuracy"] > 0.9
 
 
-@pytest.mark.parametrize("model", ["mlp", "linear", "resnet"])
-def test_every_model_learns(model):
+@pytest.mark.parametrize(
+    ("model", "size"), [("mlp", {"width": 8}), ("linear", {}), ("resnet", {"width": 8})]
+)
+def test_every_model_learns(model, size):
     """Two epochs of each are right much more often than chance."""
-    reached = train.main(train.Settings(model=model, width=8, max_epochs=2, lr=0.01, max_shift=0))
+    reached = train.main(train.Settings(model=model, **size, max_epochs=2, lr=0.01, max_shift=0))
 
     assert reached["accuracy"] > 0.3
 
@@ -85,6 +89,20 @@ def test_on_a_plateau_the_learning_rate_falls():
     assert parts_of("first")["optimizer"]["param_groups"][0]["lr"] == 5e-8
 
 
+@pytest.mark.parametrize("best", [-1000.0, 0.0, 0.5])
+def test_a_score_that_falls_is_a_plateau(best):
+    """The rate is halved after six scores that are worse, also where all are below 0."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = choices.make_scheduler(train.Settings(schedule="plateau"), optimizer, 17)
+
+    rates = []
+    for worse in range(7):
+        scheduler.step(best - 0.05 * worse)
+        rates.append(scheduler.get_last_lr()[0])
+
+    assert rates == [1.0] * 6 + [0.5]
+
+
 def test_the_learning_rate_falls_until_the_last_update():
     """Of 17 batches an epoch, the fourths and the last make an update: 15 in three epochs."""
     weights = torch.nn.Linear(1, 1)
@@ -114,17 +132,64 @@ def test_the_best_checkpoint_predicts(capsys):
     assert all(line.startswith('Predicted: "') and 'Actual: "' in line for line in lines)
 
 
-def test_rows_are_predicted(table, capsys):
-    """`predict.py rows.csv` says a number for each row, in the units of the file."""
+def test_rows_are_predicted_where_the_data_is_not(table, capsys):
+    """`predict.py new.csv` says a number for each row, in the units of the file that is gone."""
     train.main(train.Settings(**SUM, max_epochs=15))
+    Path("rows.csv").rename("new.csv")
     capsys.readouterr()
 
-    predict.main(predict.Settings(files=(Path("rows.csv"),)))
+    predict.main(predict.Settings(files=(Path("new.csv"),)))
 
     lines = capsys.readouterr().out.splitlines()
     predicted = torch.tensor([float(line.rpartition(" ")[2]) for line in lines])
-    assert lines[0].startswith("rows.csv row 1: Predicted: ")
+    assert lines[0].startswith("new.csv row 1: Predicted: ")
     assert (predicted - table).abs().mean() < 0.5 * table.std()
+
+
+@pytest.mark.parametrize("settings", [SUM, KIND])
+def test_a_best_checkpoint_knows_its_table_to_the_last_bit(settings, table):
+    """Rows are standardised, and numbers told, as in the run."""
+    settings = train.Settings(**settings, max_epochs=1)
+    train.main(settings)
+    samples = data.make_data(settings).samples
+    Path("rows.csv").unlink()
+
+    known = kept.know_data(settings, Path("runs/first/checkpoints")).samples
+
+    assert torch.equal(known.standardise(samples.rows), samples.standardise(samples.rows))
+    assert (known.shape, known.class_names) == (samples.shape, samples.class_names)
+    assert known.columns == samples.columns
+    if settings.task == "regression":
+        assert torch.equal(known.in_units(samples.labels), samples.in_units(samples.labels))
+
+
+def test_a_best_checkpoint_of_an_earlier_release_predicts_beside_its_data(table, monkeypatch):
+    """It has a checksum alone: the data is read, and where it is gone one line says so."""
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "known_of", lambda samples: {})
+        train.main(train.Settings(**SUM, max_epochs=1))
+    Path("new.csv").write_text("a,b,large\n1,2,0\n")
+    predict.main(predict.Settings(files=(Path("new.csv"),)))
+
+    Path("rows.csv").unlink()
+    with pytest.raises(UserError, match="cannot be read as a CSV file"):
+        predict.main(predict.Settings(files=(Path("new.csv"),)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "name"),
+    [
+        ({}, (1, 8, 8), "0"),
+        ({"image_size": 12}, (1, 12, 12), "0"),
+        ({"dataset": "fashion-mnist"}, (1, 28, 28), "T-shirt/top"),
+        ({"dataset": "mnist", "image_size": 14}, (1, 14, 14), "0"),
+    ],
+)
+def test_what_is_published_is_known_without_a_download(settings, shape, name):
+    """The model of a picture of MNIST is made on a machine that has no network."""
+    known = kept.know_data(train.Settings(**settings, cache="missing"), Path("missing")).samples
+
+    assert (known.shape, known.class_names[0], len(known.class_names)) == (shape, name, 10)
 
 
 def test_a_table_that_changed_is_not_taken_for_the_one_it_was(table):
@@ -153,7 +218,9 @@ def test_averaged_weights_remember_as_many_updates_as_they_are_asked_to():
     [
         (["--lr", "fast"], "fast"),
         (["--model", "rnn"], "rnn"),
-        (["--dropout", "2"], "dropout must be from 0 to 1, not 2"),
+        (["--dropout", "1"], "dropout must be from 0 to 0.999, not 1"),
+        (["--momentum", "1"], "momentum must be from 0 to 0.999, not 1"),
+        (["--label-smoothing", "1"], "label_smoothing must be from 0 to 0.999, not 1"),
     ],
 )
 def test_a_wrong_setting_is_refused(arguments, complaint):
@@ -173,8 +240,6 @@ def test_a_wrong_setting_is_refused(arguments, complaint):
         ({**KIND, "model": "cnn"}, "--model cnn is for images"),
         ({**KIND, "target": "name"}, "rows.csv has no column 'name' to predict"),
         ({**KIND, "path": "other.csv"}, "other.csv cannot be read as a CSV file"),
-        ({**SUM, "label_smoothing": 0.1}, "--label-smoothing is for classification"),
-        ({**SUM, "class_weights": True}, "are for classification"),
         ({"class_weights": True, "balanced_sampling": True}, "would balance twice"),
         ({"folds": 1}, "--folds must be 2 or more"),
         ({"folds": 5, "fold": 5}, "there is no --fold 5 of --folds 5"),
@@ -190,6 +255,52 @@ def test_settings_that_contradict_each_other_are_refused(settings, complaint, ta
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"momentum": 0.5}, "--momentum is for --optimizer sgd, and optimizer is adamw"),
+        ({"warm_up": 0.2, "schedule": "constant"}, "--warm-up is for --schedule cosine"),
+        ({"halve_after": 3}, "--halve-after is for --schedule plateau"),
+        ({"grey": True}, "--grey is for --dataset image-folder"),
+        ({"cache": "here"}, "--cache is for --dataset fashion-mnist or mnist"),
+        ({"fold": 1}, "there is no --fold 1 of --folds 0"),
+        ({**KIND, "max_shift": 0}, "--max-shift is for --dataset digits"),
+        ({**KIND, "image_size": 8}, "--image-size is for --dataset digits"),
+        ({"model": "linear", "width": 8}, "--width is for --model cnn or mlp or resnet"),
+        ({"model": "linear", "dropout": 0.0}, "--dropout is for --model cnn"),
+        ({**SUM, "label_smoothing": 0.1}, "--label-smoothing is for --task classification"),
+        ({**SUM, "class_weights": True}, "--class-weights is for --task classification"),
+        ({**SUM, "balanced_sampling": True}, "--balanced-sampling is for --task classification"),
+    ],
+)
+def test_a_setting_that_would_have_no_effect_is_refused(settings, complaint):
+    """What was asked for and would not happen is named; what goes on keeps what it began with."""
+    with pytest.raises(UserError, match=complaint):
+        choices.check_settings(train.Settings(**settings))
+
+
+def test_a_run_of_an_earlier_release_goes_on_with_a_setting_that_had_no_effect():
+    """It cannot be given another value any more, so it is let pass."""
+    choices.check_settings(train.Settings(model="linear", width=8, resume=True))
+    choices.check_settings(train.Settings(model="linear", width=8, evaluate="test"))
+
+
+def test_a_run_that_diverges_says_what_to_do():
+    """A loss that is no number ends the run with one line, and not as if it were complete."""
+    with pytest.raises(UserError, match="not finite at iteration 17: try a lower --lr"):
+        train.main(train.Settings(**SMALL, lr=1e10))
+
+
+def test_what_the_best_checkpoint_reached_is_logged(table):
+    """The last line of metrics.jsonl has the numbers of the test, also of a regression."""
+    of_digits = train.main(train.Settings(**{**SMALL, "max_epochs": 1}))
+    of_sum = train.main(train.Settings(**SUM, max_epochs=1, run="sum"))
+
+    for run, reached in {"first": of_digits, "sum": of_sum}.items():
+        last = read_json_lines(Path("runs", run, "metrics.jsonl"))[-1]
+        assert last == {**last, "split": "test", **reached}
 
 
 @pytest.fixture
