@@ -21,11 +21,17 @@ from scaffold_runtime import (
     cache_folder,
     read_image_set,
 )
+from scaffold_runtime.settings import refuse_unused
 
 if TYPE_CHECKING:
     from train import Settings
 
 MEASURED = 2_000  # Images of a split, at most, that generated ones are compared with.
+# Settings that have no effect with other data sets.
+ONLY_WITH = {
+    "path": ("dataset", ["image-folder"]),
+    "cache": ("dataset", ["fashion-mnist", "mnist"]),
+}
 
 
 class Data(NamedTuple):
@@ -41,6 +47,7 @@ class Data(NamedTuple):
 
 def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
+    refuse_unused(settings, ONLY_WITH)
     images = read_images(settings)
     split_size(images.shape)  # Of other sizes there is no model.
     for split in ("valid", "test"):

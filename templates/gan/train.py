@@ -20,9 +20,9 @@ from data import make_data
 from model import LOSSES, gradient_penalty, make_models
 from pictures import report_generator, write_samples
 from quality import make_classifier, make_evaluator
-from scaffold_runtime import Engine, Events, RunSettings, launch, restore_best, start_run
+from scaffold_runtime import Engine, Events, RunningAverage, RunSettings, launch, start_run
+from scaffold_runtime.checkpoints import restore_best
 from scaffold_runtime.handlers import EMA, TerminateOnNan
-from scaffold_runtime.metrics import RunningAverage
 from scaffold_runtime.settings import Amount, Count, Range, Size
 
 
@@ -93,14 +93,14 @@ def main(settings: Settings) -> dict[str, float]:
     run.follow(trainer, ["loss_d", "loss_g"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    @trainer.on(run.validations())
     def validate():
         metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics["frechet"])
 
     trainer.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, write_samples, run, ema)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+    trainer.on(Events.ITERATION_COMPLETED)(TerminateOnNan(advice="try lower --lr-g and --lr-d"))
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
@@ -111,6 +111,7 @@ def main(settings: Settings) -> dict[str, float]:
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")
+    run.finish(trainer.state, split, reached)
     if not settings.evaluate:
         report_generator(run, ema.ema_model, classifier, data, reached)
     return reached

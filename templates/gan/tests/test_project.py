@@ -41,6 +41,22 @@ def test_the_other_losses_train(loss):
     assert torch.tensor(reached["frechet"]).isfinite()
 
 
+def test_what_the_best_checkpoint_reaches_is_logged():
+    """Also the last epoch is validated, and the log ends with the numbers of the test."""
+    reached = train.main(train.Settings(**SMALL))
+
+    lines = read_json_lines(Path("runs/first/metrics.jsonl"))
+    assert [line["epoch"] for line in lines if line["split"] == "valid"] == [2, 3]
+    assert lines[-1]["split"] == "test"
+    assert lines[-1]["frechet"] == reached["frechet"]
+
+
+def test_a_run_that_diverges_is_no_finished_run():
+    """Losses that are no numbers end it, with a line that says what to try."""
+    with pytest.raises(UserError, match="not finite at iteration .*: try lower --lr-g and --lr-d"):
+        train.main(train.Settings(**{**SMALL, "lr_g": 1e30}))
+
+
 @pytest.mark.parametrize("image_size", [28, 32])
 def test_other_sizes_fit(image_size):
     """The models grow with the images; what is generated has their size, from -1 to 1."""
@@ -144,6 +160,8 @@ def test_the_classifier_is_kept_for_other_runs():
         (["--image-size", "9"], "images of 9 x 9 pixels do not halve down to 4 to 7 pixels"),
         (["--image-size", "4"], "choose an --image-size of 8, 16, 28, 32 or 64"),
         (["--dataset", "image-folder"], "--dataset image-folder needs its folder"),
+        (["--path", "pictures"], "--path is for --dataset image-folder, and dataset is digits"),
+        (["--cache", "here"], "--cache is for --dataset fashion-mnist or mnist"),
     ],
 )
 def test_a_wrong_setting_is_refused(arguments, complaint):
