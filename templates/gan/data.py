@@ -21,11 +21,18 @@ from scaffold_runtime import (
     cache_folder,
     read_image_set,
 )
+from scaffold_runtime.run_settings import RUNS
+from scaffold_runtime.settings import refuse_unused
 
 if TYPE_CHECKING:
     from train import Settings
 
 MEASURED = 2_000  # Images of a split, at most, that generated ones are compared with.
+# Settings that have no effect with other data sets.
+ONLY_WITH = {
+    "path": ("dataset", ["image-folder"]),
+    "cache": ("dataset", ["fashion-mnist", "mnist"]),
+}
 
 
 class Data(NamedTuple):
@@ -41,11 +48,14 @@ class Data(NamedTuple):
 
 def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
+    check_settings(settings)
     images = read_images(settings)
     split_size(images.shape)  # Of other sizes there is no model.
     for split in ("valid", "test"):
         chosen = images.splits[split]
-        order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(settings.seed))
+        order = torch.randperm(
+            len(chosen), generator=torch.Generator().manual_seed(settings.data_seed)
+        )
         images.splits[split] = chosen[order[:MEASURED]]
     train = make_dataset(images, "train")
     return Data(
@@ -67,13 +77,30 @@ def make_data(settings: Settings) -> Data:
     )
 
 
+def check_settings(settings: Settings) -> None:
+    """
+    Refuse what would have no effect, or another one than it had.
+
+    Raises:
+        UserError: The message says what, and what to do.
+    """
+    refuse_unused(settings, ONLY_WITH)
+    config = RUNS / settings.run / "config.yaml"
+    goes_on = (settings.resume or settings.evaluate) and config.exists()
+    if goes_on and settings.seed != settings.data_seed and "data_seed:" not in config.read_text():
+        raise UserError(
+            f"{config} is of an earlier release, where seed decided the split as well: "
+            f"add the line data_seed: {settings.seed}"
+        )
+
+
 def read_images(settings: Settings) -> ImageSet:
     """Read the set of images that the settings name."""
     if settings.dataset == "image-folder" and not settings.path:
         raise UserError("--dataset image-folder needs its folder: --path FOLDER")
     folders = {"digits": Path(__file__).parent / "data", "image-folder": Path(settings.path)}
     folder = folders.get(settings.dataset, cache_folder(settings.cache))
-    return read_image_set(settings.dataset, folder, settings.image_size or None, settings.seed)
+    return read_image_set(settings.dataset, folder, settings.image_size or None, settings.data_seed)
 
 
 def make_dataset(images: ImageSet, split: str) -> InMemoryDataset:

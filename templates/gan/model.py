@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
 
 from scaffold_runtime import UserError
 
@@ -29,6 +30,17 @@ def make_models(
     """Make the generator and the discriminator of images of a shape, ready to be trained."""
     generator = make_generator(settings, shape).to(device)
     return generator, make_discriminator(settings, shape).to(device)
+
+
+def make_optimizers(
+    settings: Settings, generator: nn.Module, discriminator: nn.Module
+) -> tuple[Optimizer, Optimizer]:
+    """Make what updates the generator, and what updates the discriminator."""
+    betas = (settings.beta1, settings.beta2)
+    return (
+        Adam(generator.parameters(), settings.lr_g, betas, fused=True),
+        Adam(discriminator.parameters(), settings.lr_d, betas, fused=True),
+    )
 
 
 def make_generator(settings: Settings, shape: Shape) -> nn.Module:

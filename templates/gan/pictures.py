@@ -43,7 +43,7 @@ def report_generator(
     with random_scope(run.settings.seed):
         untrained = make_generator(run.settings, data.shape).to(run.device)
     evaluator = make_evaluator(run, data, untrained, classifier)
-    before = evaluator.run(data.test, epoch_length=run.valid_length).metrics["frechet"]
+    before = run.evaluate(evaluator, data.test)["frechet"]
     real, accuracy = measure_real_images(run, data, classifier)
     numbers = {
         "Frechet distance from the test data": f"{reached['frechet']:.3f}",

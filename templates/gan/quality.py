@@ -3,7 +3,9 @@ How good generated images are, as numbers: from the features of a classifier of 
 
 The usual Frechet distance takes the features of a network trained on ImageNet, which know nothing
 of small digits. So a small classifier is trained here, on the training split, and kept under
-`runs/.classifiers` for all runs on the same data: their numbers can be compared.
+`runs/.classifiers` for all runs on the same data: their numbers can be compared, also where
+`--seed` differs. Another `--data-seed` makes another split and another classifier, and numbers
+that are not of one scale with these.
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ def make_evaluator(
     Make an engine that measures generated images beside the real ones that it is run on.
 
     For each real image it generates one or more, so that there are about `MEASURED` of them. Their
-    noise is always the same, and comes from a generator of random numbers of its own: measuring
-    does not change what is trained.
+    noise comes from a generator of random numbers of its own: measuring does not change what is
+    trained. It is the same each time, but for the test another than for the validation: the best
+    checkpoint was chosen on that one, and its luck with it would flatter it.
     """
     noise = torch.Generator()
     draws = max(1, MEASURED // len(data.valid.dataset))
@@ -62,7 +65,11 @@ def make_evaluator(
         return classifier.features(images), generated
 
     evaluator = Engine(evaluation_step)
-    evaluator.add_event_handler(Events.STARTED, lambda: noise.manual_seed(0))
+
+    @evaluator.on(Events.STARTED)
+    def begin_the_noise() -> None:
+        noise.manual_seed(1 if evaluator.state.dataloader is data.test else 0)
+
     FrechetDistance().attach(evaluator, "frechet")
     ClassShares(classifier).attach(evaluator, "class_shares")
     return evaluator
@@ -209,13 +216,14 @@ class Classifier(nn.Module):
 def make_classifier(run: Run[Any], data: Data) -> Classifier:
     """Return the classifier of these data: the one that was kept, or a new one."""
     settings = run.settings
-    about = [settings.dataset, settings.path, settings.seed, settings.classifier_steps]
+    about = [settings.dataset, settings.path, settings.data_seed, settings.classifier_steps]
     about += [data.shape, data.class_names, data.fingerprint]
     digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
     # A trial run, which leaves nothing, has a temporary folder.
     folder = run.folder if run.is_trial else RUNS / ".classifiers"
     path = folder / f"{settings.dataset}-{digest[:12]}.pt"
-    with random_scope(settings.seed):  # A run draws the same numbers, whether it trains one or not.
+    # A run draws the same numbers afterwards, whether it trains one or not.
+    with random_scope(settings.data_seed):
         classifier = make_untrained(data).to(run.device)
         try:
             classifier.load_state_dict(read_checkpoint(path)["classifier"])

@@ -17,17 +17,19 @@ from typing import Annotated, Literal
 import torch
 
 from data import make_data
-from model import LOSSES, gradient_penalty, make_models
+from model import LOSSES, gradient_penalty, make_models, make_optimizers
 from pictures import report_generator, write_samples
 from quality import make_classifier, make_evaluator
-from scaffold_runtime import Engine, Events, RunSettings, launch, restore_best, start_run
+from scaffold_runtime import Engine, Events, RunningAverage, RunSettings, launch, start_run
+from scaffold_runtime.checkpoints import restore_best
 from scaffold_runtime.handlers import EMA, TerminateOnNan
-from scaffold_runtime.metrics import RunningAverage
 from scaffold_runtime.settings import Amount, Count, Range, Size
 
 
 @dataclass(frozen=True)
-class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
+class Settings(RunSettings):  # Which has run, resume, device, save_every and the like.
+    seed: Count = 0  # Decides the first weights, the order of the images, the noise.
+    data_seed: Count = 0  # Decides the split, and the classifier that quality is measured with.
     dataset: Literal["digits", "fashion-mnist", "mnist", "image-folder"] = "digits"
     path: str = ""  # Of image-folder: the folder with a folder of pictures for each class.
     cache: str | None = None  # The folder for downloads; by default ~/.cache/scaffold.
@@ -42,7 +44,7 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     lr_d: Amount = 1e-3  # Of the discriminator.
     beta1: Annotated[float, Range(0, 0.999)] = 0.5  # Of Adam, for both.
     beta2: Annotated[float, Range(0, 0.9999)] = 0.999  # Alike; with wgan-gp the paper has 0.9.
-    ema: Annotated[float, Range(0.001, 0.999999)] = 0.99  # What averaged weights keep.
+    ema: Annotated[float, Range(0.5, 0.999999)] = 0.99  # What averaged weights keep in an update.
     classifier_steps: Size = 300  # Updates of the classifier that quality is measured with.
     validate_every: Size = 5  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
@@ -57,9 +59,7 @@ def main(settings: Settings) -> dict[str, float]:
     # --- Parts ----------------------------------------------------------------
     generator, discriminator = make_models(settings, data.shape, run.device)
     ema = EMA(generator, 1 - settings.ema)  # Its ema_model is what is sampled, measured and kept.
-    betas = (settings.beta1, settings.beta2)
-    optimizer_g = torch.optim.Adam(generator.parameters(), settings.lr_g, betas, fused=True)
-    optimizer_d = torch.optim.Adam(discriminator.parameters(), settings.lr_d, betas, fused=True)
+    optimizer_g, optimizer_d = make_optimizers(settings, generator, discriminator)
     discriminator_loss, generator_loss = LOSSES[settings.loss]
     classifier = make_classifier(run, data)  # Whose features quality is measured in.
 
@@ -93,14 +93,14 @@ def main(settings: Settings) -> dict[str, float]:
     run.follow(trainer, ["loss_d", "loss_g"])  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    @trainer.on(run.validations())
     def validate():
         metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics["frechet"])
 
     trainer.add_event_handler(Events.STARTED | Events.EPOCH_COMPLETED, write_samples, run, ema)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+    trainer.on(Events.ITERATION_COMPLETED)(TerminateOnNan(advice="try lower --lr-g and --lr-d"))
 
     # --- Go -------------------------------------------------------------------
     if settings.resume:
@@ -111,6 +111,7 @@ def main(settings: Settings) -> dict[str, float]:
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")
+    run.finish(trainer.state, split, reached)
     if not settings.evaluate:
         report_generator(run, ema.ema_model, classifier, data, reached)
     return reached

@@ -14,7 +14,7 @@ import sample
 import train
 from data import make_data
 from model import LOSSES, gradient_penalty, make_models
-from quality import frechet_distance, make_classifier
+from quality import frechet_distance, make_classifier, make_evaluator
 from scaffold_runtime import UserError, parse_settings, read_json_lines, start_run
 from scaffold_runtime.checkpoints import restore_best
 
@@ -39,6 +39,22 @@ def test_the_other_losses_train(loss):
     reached = train.main(train.Settings(**SMALL, loss=loss, critic_steps=2))
 
     assert torch.tensor(reached["frechet"]).isfinite()
+
+
+def test_what_the_best_checkpoint_reaches_is_logged():
+    """Also the last epoch is validated, and the log ends with the numbers of the test."""
+    reached = train.main(train.Settings(**SMALL))
+
+    lines = read_json_lines(Path("runs/first/metrics.jsonl"))
+    assert [line["epoch"] for line in lines if line["split"] == "valid"] == [2, 3]
+    assert lines[-1]["split"] == "test"
+    assert lines[-1]["frechet"] == reached["frechet"]
+
+
+def test_a_run_that_diverges_is_no_finished_run():
+    """Losses that are no numbers end it, with a line that says what to try."""
+    with pytest.raises(UserError, match=r"not finite at iteration .*: try lower --lr-g and --lr-d"):
+        train.main(train.Settings(**{**SMALL, "lr_g": 1e30}))
 
 
 @pytest.mark.parametrize("image_size", [28, 32])
@@ -108,6 +124,23 @@ def test_the_frechet_distance_of_known_gaussians_is_the_closed_form():
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_test_draws_other_noise_than_the_validation():
+    """On the same real images a validation gives the same number again, and a test another."""
+    settings = train.Settings(classifier_steps=1)
+    data, run = make_data(settings), start_run(settings)
+    data = data._replace(test=make_data(settings).valid)
+    generator, _ = make_models(settings, data.shape, run.device)
+    evaluator = make_evaluator(run, data, generator, make_classifier(run, data))
+
+    valid, again, test = (
+        run.evaluate(evaluator, loader)["frechet"] for loader in (data.valid, data.valid, data.test)
+    )
+
+    assert valid == again
+    assert test == pytest.approx(valid, rel=0.1)
+    assert test != valid
+
+
 def test_measuring_does_not_change_what_is_trained():
     """Validated each epoch or at the end, by a classifier that is new or kept: the same weights."""
     states = []
@@ -120,12 +153,12 @@ def test_measuring_does_not_change_what_is_trained():
 
 
 def test_the_classifier_is_kept_for_other_runs():
-    """Runs on the same data measure with the same one; on another split with another."""
+    """Runs measure with the same one, whatever their seed; on another split with another."""
     first, again, other = (
         make_classifier(run, make_data(run.settings))
         for run in (
-            start_run(train.Settings(run=name, seed=seed, classifier_steps=10))
-            for name, seed in (("first", 0), ("again", 0), ("other", 1))
+            start_run(train.Settings(run=name, classifier_steps=10, **seed))
+            for name, seed in (("first", {}), ("again", {"seed": 1}), ("other", {"data_seed": 1}))
         )
     )
     images = torch.rand(5, 1, 8, 8)
@@ -135,15 +168,27 @@ def test_the_classifier_is_kept_for_other_runs():
     assert len(list(Path("runs/.classifiers").iterdir())) == 2
 
 
+def test_a_run_of_an_earlier_release_keeps_its_split():
+    """Its seed decided that, too: nothing is measured on another until its settings say so."""
+    Path("runs/first").mkdir(parents=True)
+    Path("runs/first/config.yaml").write_text("seed: 1\n")
+
+    with pytest.raises(UserError, match=r"earlier release.*: add the line data_seed: 1"):
+        train.main(train.Settings(seed=1, evaluate="test"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["--loss", "softmax"], "softmax"),
-        (["--ema", "1"], "ema must be from 0.001 to 0.999999, not 1.0"),
+        (["--ema", "1"], "ema must be from 0.5 to 0.999999, not 1.0"),
+        (["--ema", "0.01"], "ema must be from 0.5"),  # What 0.99 was called in 0.4.0.
         (["--beta1", "1"], "beta1 must be from 0 to 0.999, not 1.0"),
         (["--image-size", "9"], "images of 9 x 9 pixels do not halve down to 4 to 7 pixels"),
         (["--image-size", "4"], "choose an --image-size of 8, 16, 28, 32 or 64"),
         (["--dataset", "image-folder"], "--dataset image-folder needs its folder"),
+        (["--path", "pictures"], "--path is for --dataset image-folder, and dataset is digits"),
+        (["--cache", "here"], "--cache is for --dataset fashion-mnist or mnist"),
     ],
 )
 def test_a_wrong_setting_is_refused(arguments, complaint):
