@@ -15,7 +15,7 @@ def test_changed_data_is_refused(changed: tuple[object, ...]) -> None:
     """In the words that were given, whichever of the facts has changed."""
     saved = Fingerprint(b"text", [1]).state_dict()
 
-    with pytest.raises(UserError, match="^use the Python it was started with$"):
+    with pytest.raises(UserError, match=r"^use the Python it was started with$"):
         Fingerprint(*changed, message="use the Python it was started with").load_state_dict(saved)
     Fingerprint(b"text", [1]).load_state_dict(saved)
 
