@@ -9,7 +9,6 @@ settings names other files.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scaffold_runtime import UserError
+from scaffold_runtime import Fingerprint, UserError
 
 if TYPE_CHECKING:
     from train import Settings
@@ -51,9 +50,16 @@ class Texts(NamedTuple):
 
     def __str__(self) -> str:
         train, valid, test = (f"{sum(map(len, split.values())):,}" for split in self)
-        sha256 = Digest(self).sha256 or ""
-        return (
-            f"{train} bytes to train on, {valid} to validate, {test} to test; sha256 {sha256[:16]}"
+        sha256 = self.fingerprint.sha256[:16]
+        return f"{train} bytes to train on, {valid} to validate, {test} to test; sha256 {sha256}"
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The checksum of all texts: a model is not trained on, or measured on, other ones."""
+        return Fingerprint(
+            *(b"".join(split.values()) for split in self),
+            message="the text has changed since the run began; use the Python it was started with, "
+            "or begin another run with --run",
         )
 
 
@@ -64,11 +70,12 @@ class Data(NamedTuple):
     valid: list[Batch]
     test: list[Batch]
     texts: Texts
-    digest: Digest
 
 
 def make_data(settings: Settings) -> Data:
     """Read the texts; train in parallel streams, measure each file from its first byte."""
+    if settings.num_workers:
+        raise UserError("--num-workers must be 0: the text is in memory, there is nothing to load")
     texts = read_own_text(settings.text) if settings.text else read_standard_library()
     texts = shorten(texts, settings)
     return Data(
@@ -80,7 +87,6 @@ def make_data(settings: Settings) -> Data:
         valid=list(read_side_by_side(texts.valid)),
         test=list(read_side_by_side(texts.test)),
         texts=texts,
-        digest=Digest(texts),
     )
 
 
@@ -110,9 +116,10 @@ def shorten(texts: Texts, settings: Settings) -> Texts:
     )
 
 
-def count_windows(batches: list[Batch], step: int) -> int:
-    """Return the windows in batches, each of which is an update; the last one may be shorter."""
-    return sum(math.ceil(len(symbols) / step) for symbols, _ in batches)
+def count_windows(batches: list[Batch], iterations: int, step: int) -> int:
+    """Return the windows of a run, each of which is an update; it goes round its batches."""
+    windows = [math.ceil(len(symbols) / step) for symbols, _ in batches]
+    return sum(windows[iteration % len(windows)] for iteration in range(iterations))
 
 
 def read_own_text(paths: tuple[str, ...]) -> Texts:
@@ -143,33 +150,6 @@ def read(path: Path) -> bytes:
         raise UserError(
             f"{path} cannot be read: {reason}; name text files of your own with --text"
         ) from None
-
-
-class Digest:
-    """
-    The checksum of all texts, saved with a model, which is not trained or measured on others.
-
-    One made of no texts takes up the checksum that was saved.
-
-    >>> Digest(Texts({"a": b"text"}, {}, {})).sha256[:8]
-    '982d9e3e'
-    """
-
-    def __init__(self, texts: Texts | None = None) -> None:
-        contents = [b"".join(split.values()) for split in texts or ()]
-        self.sha256 = hashlib.sha256(b"".join(contents)).hexdigest() if texts else None
-
-    def state_dict(self) -> dict[str, str | None]:
-        return {"sha256": self.sha256}
-
-    def load_state_dict(self, state: Mapping[str, str]) -> None:
-        if self.sha256 is None:
-            self.sha256 = state["sha256"]
-        if self.sha256 != state["sha256"]:
-            raise UserError(
-                f"the text has changed: its sha256 is {self.sha256[:12]}, and that of the run was "
-                f"{state['sha256'][:12]}; use the Python it was started with, or begin another run"
-            )
 
 
 # --- Batches --------------------------------------------------------------

@@ -23,23 +23,27 @@ if TYPE_CHECKING:
     from baselines import Numbers
 
 PROMPT = b"def "
-SHOWN = 1200  # Bytes of a test file, out of its middle, in a picture.
+SHOWN = 600  # Bytes of a test file, or some more, in a picture.
 
 
 def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str, float]) -> None:
     """Say how the model compares with others on the test text, and write the report."""
     train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
+    sha256 = data.texts.fingerprint.sha256
     step, lr = run.settings.tbptt_step, run.settings.reading_lr
     learning = measure_while_learning(model, data.test, step, lr)
     baselines, five = measure_baselines(train, test)
     others = {"the model, learning as it reads": learning, **baselines}
     run.say("test bits of others: " + ", ".join(f"{n} {bits:.4f}" for n, bits in others.items()))
     compared = {"the model": reached["bits"], **others}
+    by_character = measure_by_character(reached["bits"], test)
+    for name, number in by_character.items():
+        run.say(f"{name} {number}")
     surprises = measure_surprises(model, data.test, data.texts.test, run.device)
     written = PROMPT + write_text(model, BEFORE + PROMPT, 1500, temperature=0.8)
     report_run(
         run,
-        {"test bits per byte": f"{reached['bits']:.4f}"},
+        {"test bits per byte": f"{reached['bits']:.4f}", **by_character},
         {"surprise": show_surprise(data.texts.test, surprises)},
         {
             "Baselines": (
@@ -47,7 +51,7 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
                 [("", "bits"), *((name, f"{bits:.4f}") for name, bits in compared.items())],
             ),
             "Test files": (
-                f"Bits per byte of each. The sha256 of all texts is {data.digest.sha256}.",
+                f"Bits per byte of each. The sha256 of all texts is {sha256}.",
                 list_files(data.texts.test, surprises, five),
             ),
         },
@@ -58,6 +62,14 @@ def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str
             )
         },
     )
+
+
+def measure_by_character(bits: float, text: bytes) -> dict[str, str]:
+    """Return the bits for a character of UTF-8, where a text has any of several bytes."""
+    characters = len(text.decode("utf-8", "replace"))
+    if characters == len(text):
+        return {}
+    return {"test bits per character": f"{bits * len(text) / characters:.4f}"}
 
 
 def list_files(
@@ -77,10 +89,11 @@ def list_files(
 def show_surprise(
     files: Mapping[str, bytes], surprises: Mapping[str, Numbers]
 ) -> tuple[str, Figure]:
-    """Return a picture of what surprised the model in the middle of the first file."""
+    """Return a picture of what surprised the model in the first file, from a `def` on."""
     name, text = next(iter(files.items()))
-    start = text.find(b"\n", len(text) // 2) + 1
-    excerpt = slice(start, text.find(b"\n", start + SHOWN))
+    middle = len(text) // 2
+    start = text.rfind(b"\n", 0, max(text.find(PROMPT, middle), middle)) + 1
+    excerpt = slice(start, text.find(b"\n\n", start + SHOWN))
     caption = f"In {name}, new to the model: the darker a byte, the more bits it took."
     return caption, plot_surprise(text[excerpt], surprises[name][excerpt])
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data import BEFORE, Digest
+from data import BEFORE
 from model import make_model, write_text
-from scaffold_runtime import launch, restore_best, seed_everything
+from scaffold_runtime import Fingerprint, launch, restore_best, seed_everything
 from scaffold_runtime.run_folder import find_run
 from scaffold_runtime.settings import Amount, Count, read_settings
 from train import Settings as TrainSettings
@@ -32,7 +32,7 @@ def main(settings: Settings) -> None:
     """Print the prompt and what the model makes of it."""
     folder = find_run(settings.run)
     model = make_model(read_settings(TrainSettings, folder / "config.yaml"))
-    restore_best(folder / "checkpoints", {"model": model, "text": Digest()})
+    restore_best(folder / "checkpoints", {"model": model, "text": Fingerprint()})
     seed_everything(settings.seed)
     # A prompt that is no text of Unicode, as a terminal may give it, is read byte by byte.
     prompt = settings.prompt.encode("utf-8", "surrogateescape")

@@ -62,8 +62,8 @@ def main(settings: Settings) -> dict[str, float]:
     model = make_model(settings).to(run.device)
     decay, betas = settings.weight_decay, (0.9, 0.99)
     optimizer = optim.AdamW(model.parameters(), settings.lr, betas, weight_decay=decay, fused=True)
-    windows = count_windows(batches[: run.train_length], settings.tbptt_step)
-    schedule = cosine_with_warm_up(settings.max_epochs * windows, warm_up=0.05)
+    windows = count_windows(batches, run.total_iterations(batches), settings.tbptt_step)
+    schedule = cosine_with_warm_up(windows, warm_up=0.05)
     scheduler = optim.lr_scheduler.LambdaLR(optimizer, schedule)
 
     # --- One step: for each window of a batch forward, loss, backward, update -
@@ -82,22 +82,23 @@ def main(settings: Settings) -> dict[str, float]:
     RunningAverage(alpha=0.9, output_transform=lambda o: o / math.log(2)).attach(trainer, "bits")
     evaluator = make_evaluator(model, run.device)
 
-    best_parts: dict[str, Any] = {"model": model, "text": data.digest}
+    best_parts: dict[str, Any] = {"model": model, "text": data.texts.fingerprint}
     best = run.keep_best(trainer, best_parts, "bits", "min")
     parts = {"trainer": trainer, "optimizer": optimizer, "scheduler": scheduler, "best": best}
     parts |= best_parts
 
-    run.follow(trainer, ["loss", "bits", "gradient_norm"])  # Bar, metrics.jsonl, config.yaml.
+    run.follow(trainer, "all", lr=optimizer)  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
     trainer.add_event_handler(Tbptt_Events.TIME_ITERATION_COMPLETED, lambda: scheduler.step())
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    @trainer.on(run.validations())  # As validate_every says, and after the last epoch.
     def validate():
         metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         best.offer(metrics["bits"])
 
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+    stop = TerminateOnNan(advice="try a lower --lr or --clip-norm")
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
 
     # --- Go -------------------------------------------------------------------
     run.say(f"text: {data.texts}")
@@ -109,6 +110,7 @@ def main(settings: Settings) -> dict[str, float]:
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} bits {reached['bits']:.4f} with the best checkpoint, {path}")
+    run.finish(trainer.state, split, reached)  # In metrics.jsonl, and wherever --log-to says.
     if not settings.evaluate:
         report_text(run, model, data, reached)
     return reached

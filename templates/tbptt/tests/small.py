@@ -9,3 +9,4 @@ SMALL = {
     "batch_windows": 4,
     "limit_train_batches": 8,
 }
+LEARNED = 0.25  # One batch, over and over: what is left of the first loss.

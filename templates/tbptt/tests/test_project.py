@@ -28,11 +28,49 @@ SETTINGS = train.Settings(**SMALL)
 # --- Learning -------------------------------------------------------------
 
 
-def test_it_learns():
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_it_learns(cell):
     """Some epochs of a module bring the bits for a byte of its unseen rest from 8 to below 3."""
-    reached = train.main(train.Settings(**{**SMALL, "max_epochs": 8}))
+    reached = train.main(train.Settings(**{**SMALL, "max_epochs": 8}, cell=cell))
 
     assert reached["bits"] < 3
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"limit_train_batches": 10, "max_epochs": 3, "batch_windows": 7},  # Of 23 batches.
+        {"limit_train_batches": 500, "max_epochs": 1, "batch_windows": 7},
+        {"overfit_batches": 2, "batch_windows": 1},
+    ],
+)
+def test_the_learning_rate_ends_with_the_run(limits, monkeypatch):
+    """It is 0 after the last window, and not before: limits and a short last batch are counted."""
+    monkeypatch.setattr(train, "report_text", lambda *_: None)  # Which takes a second.
+    train.main(train.Settings(**{**SMALL, **limits}, log_every=1))
+
+    rates = [
+        line["lr"] for line in read_json_lines(Path("runs/first/metrics.jsonl")) if "lr" in line
+    ]
+    assert rates[-1] == 0
+    assert rates[-2] > 0
+
+
+def test_no_clip_norm_sets_no_limit(monkeypatch):
+    """With 0 a run learns as below a limit that nothing reaches, and not as below a low one."""
+    monkeypatch.setattr(train, "report_text", lambda *_: None)
+    none, high, low = (
+        train.main(train.Settings(**SMALL, run=f"clip-{norm}", clip_norm=norm))
+        for norm in (0.0, 1e6, 1e-2)
+    )
+
+    assert none == high != low
+
+
+def test_a_run_that_diverges_fails():
+    """It ends in one line that says what to try, and does not pass for a finished one."""
+    with pytest.raises(UserError, match=r"not finite at iteration \d+: try a lower --lr"):
+        train.main(train.Settings(**SMALL, lr=1e30))
 
 
 def test_the_report_compares():
@@ -50,6 +88,7 @@ def test_the_report_compares():
         "def ",
     ):
         assert expected in page
+    assert "per character" not in page  # Of ASCII each is a byte.
 
 
 def test_hidden_state_goes_from_batch_to_batch():
@@ -162,9 +201,30 @@ def test_a_run_does_not_go_on_with_another_text():
     own.write_text("To be, or not to bee?\n" * 400)
 
     for asked in ({"resume": True}, {"evaluate": "test"}):
-        with pytest.raises(UserError, match="the text has changed: its sha256 is") as refused:
+        with pytest.raises(UserError, match="the text has changed since the run began") as refused:
             train.main(train.Settings(**settings, **asked))
         assert "\n" not in str(refused.value)
+
+
+def test_workers_are_refused():
+    """The text is in memory; who asks for processes that load it is told so."""
+    with pytest.raises(UserError, match="--num-workers must be 0"):
+        train.main(train.Settings(**SMALL, num_workers=2))
+    assert not Path("runs").exists()
+
+
+def test_bits_of_a_character_are_given_where_it_is_no_byte():
+    """For text with letters of several bytes, on the terminal and on the page."""
+    text = "Schön wär's, und öde wär's auch.\n"
+    Path("own.txt").write_text(text * 200, encoding="utf-8")
+    settings = {**SMALL, "text": ("own.txt",), "max_epochs": 1, "batch_size": 2}
+
+    bits = train.main(train.Settings(**settings))["bits"]
+
+    tested = Path("own.txt").read_bytes()[-740:]
+    expected = f"{bits * len(tested) / len(tested.decode('utf-8', 'replace')):.4f}"
+    assert f"test bits per character {expected}" in Path("runs/first/log.txt").read_text()
+    assert expected in Path("runs/first/report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -242,9 +302,9 @@ def test_without_temperature_the_likeliest_is_taken():
     assert write_text(model, b"def ", 20, temperature=2.0, top_k=1) == greedy
 
 
-def test_bits_are_logged_for_both_splits():
-    """`metrics.jsonl` has the bits per byte of training and validation."""
+def test_bits_are_logged_for_all_splits():
+    """`metrics.jsonl` has the bits per byte of training, validation and, at the end, the test."""
     train.main(SETTINGS)
 
     splits = {line["split"] for line in read_json_lines(Path("runs/first/metrics.jsonl"))}
-    assert splits == {"train", "valid"}
+    assert splits == {"train", "valid", "test"}
