@@ -69,15 +69,16 @@ class Data(NamedTuple):
     train: list[Batch]
     valid: list[Batch]
     test: list[Batch]
-    texts: Texts
+    texts: Texts  # As long as the limits say.
+    fingerprint: Fingerprint  # Of the whole texts, whatever the limits.
 
 
 def make_data(settings: Settings) -> Data:
     """Read the texts; train in parallel streams, measure each file from its first byte."""
     if settings.num_workers:
         raise UserError("--num-workers must be 0: the text is in memory, there is nothing to load")
-    texts = read_own_text(settings.text) if settings.text else read_standard_library()
-    texts = shorten(texts, settings)
+    whole = read_own_text(settings.text) if settings.text else read_standard_library()
+    texts = shorten(whole, settings)
     return Data(
         train=cut_into_streams(
             b"".join(texts.train.values()),
@@ -87,6 +88,7 @@ def make_data(settings: Settings) -> Data:
         valid=list(read_side_by_side(texts.valid)),
         test=list(read_side_by_side(texts.test)),
         texts=texts,
+        fingerprint=whole.fingerprint,
     )
 
 

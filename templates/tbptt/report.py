@@ -29,7 +29,7 @@ SHOWN = 600  # Bytes of a test file, or some more, in a picture.
 def report_text(run: Any, model: LanguageModel, data: Data, reached: Mapping[str, float]) -> None:
     """Say how the model compares with others on the test text, and write the report."""
     train, test = (b"".join(split.values()) for split in (data.texts.train, data.texts.test))
-    sha256 = data.texts.fingerprint.sha256
+    sha256 = data.fingerprint.sha256
     step, lr = run.settings.tbptt_step, run.settings.reading_lr
     learning = measure_while_learning(model, data.test, step, lr)
     baselines, five = measure_baselines(train, test)

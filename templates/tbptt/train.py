@@ -82,7 +82,7 @@ def main(settings: Settings) -> dict[str, float]:
     RunningAverage(alpha=0.9, output_transform=lambda o: o / math.log(2)).attach(trainer, "bits")
     evaluator = make_evaluator(model, run.device)
 
-    best_parts: dict[str, Any] = {"model": model, "text": data.texts.fingerprint}
+    best_parts: dict[str, Any] = {"model": model, "text": data.fingerprint}
     best = run.keep_best(trainer, best_parts, "bits", "min")
     parts = {"trainer": trainer, "optimizer": optimizer, "scheduler": scheduler, "best": best}
     parts |= best_parts

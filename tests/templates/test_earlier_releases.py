@@ -24,7 +24,7 @@ SHORT = {
     "supervised": ("--width", "8"),
     "gan": ("--width", "8", "--classifier-steps", "5", "--limit-train-batches", "4"),
     "multi-model": ("--student-width", "8", "--teacher-width", "4"),
-    "tbptt": ("--hidden", "8", "--limit-train-batches", "4", "--limit-valid-batches", "1"),
+    "tbptt": ("--hidden", "8", "--limit-train-batches", "4"),
 }
 PROJECTS = [
     (version, template)
