@@ -302,12 +302,13 @@ def test_a_run_is_not_made_another_by_going_on(
 
 
 @pytest.mark.slow
-def test_the_last_epochs_are_validated_though_few(supervised: Path, python: Python) -> None:
-    """A run shorter than the interval between validations ends with one all the same."""
-    ended = python(supervised, "train.py", *SMALL, "--validate-every", "50")
+@pytest.mark.parametrize("every", ["2", "50"])
+def test_the_last_epoch_is_validated(supervised: Path, python: Python, every: str) -> None:
+    """Also when it is between two validations, or the run shorter than the interval."""
+    ended = python(supervised, "train.py", *SMALL, "--validate-every", every)
 
     assert ended.returncode == 0, ended.stderr
-    assert "test accuracy" in ended.stdout
+    assert "epoch 3/3" in ended.stdout
 
 
 @pytest.mark.slow

@@ -82,6 +82,14 @@ def test_averaged_weights_are_those_that_are_kept():
     assert not torch.equal(parts["model"]["0.weight"], kept["0.weight"])
 
 
+def test_of_equal_accuracies_the_one_with_the_smaller_loss_is_kept():
+    """Where steps are too small to change a prediction, the last epoch is the best."""
+    train.main(train.Settings(model="linear", max_epochs=3, lr=1e-7, schedule="constant"))
+
+    (path,) = Path("runs", "first", "checkpoints").glob("best_*.pt")
+    assert path.name.endswith("iteration=51.pt")
+
+
 def test_on_a_plateau_the_learning_rate_falls():
     """After six validations that are no better it is half of what it was."""
     train.main(train.Settings(model="linear", max_epochs=8, lr=1e-7, schedule="plateau"))
@@ -299,8 +307,9 @@ def test_what_the_best_checkpoint_reached_is_logged(table):
     of_sum = train.main(train.Settings(**SUM, max_epochs=1, run="sum"))
 
     for run, reached in {"first": of_digits, "sum": of_sum}.items():
-        last = read_json_lines(Path("runs", run, "metrics.jsonl"))[-1]
-        assert last == {**last, "split": "test", **reached}
+        lines = read_json_lines(Path("runs", run, "metrics.jsonl"))
+        assert lines[-1] == {**lines[-1], "split": "test", **reached}
+        assert all(("accuracy" in line) == (run == "first") for line in lines if "lr" not in line)
 
 
 @pytest.fixture
