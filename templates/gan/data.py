@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from model import split_size
+from model import Shape, split_size
 from scaffold_runtime import (
     ImageSet,
     InMemoryDataset,
@@ -41,7 +41,7 @@ class Data(NamedTuple):
     train: Loader
     valid: Loader
     test: Loader
-    shape: tuple[int, int, int]  # Channels, height and width of an image.
+    shape: Shape  # Channels, height and width of an image.
     class_names: list[str]
     fingerprint: str  # Of labels, splits and, of a folder, names of files.
 
@@ -50,7 +50,8 @@ def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
     check_settings(settings)
     images = read_images(settings)
-    split_size(images.shape)  # Of other sizes there is no model.
+    shape = Shape(*images.shape)
+    split_size(shape)  # Of other sizes there is no model.
     for split in ("valid", "test"):
         chosen = images.splits[split]
         order = torch.randperm(
@@ -71,7 +72,7 @@ def make_data(settings: Settings) -> Data:
         ),
         valid=Loader(make_dataset(images, "valid"), batch_size=512),
         test=Loader(make_dataset(images, "test"), batch_size=512),
-        shape=images.shape,
+        shape=shape,
         class_names=images.class_names,
         fingerprint=images.fingerprint.sha256,
     )

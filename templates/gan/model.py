@@ -9,19 +9,37 @@ convolution more, at full size: for 8 x 8 pixels there would hardly be any witho
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from scaffold_runtime import UserError
+from scaffold_runtime import CheckpointError, UserError, read_checkpoint, restore_best
 
 if TYPE_CHECKING:
     from train import Settings
 
-Shape = tuple[int, int, int]  # Channels, height and width of an image.
+
+class Shape(NamedTuple):
+    """The shape of an image, which a checkpoint can hold."""
+
+    channels: int
+    height: int
+    width: int
+
+    def state_dict(self) -> dict[str, list[int]]:
+        """Return it as plain numbers."""
+        return {"shape": list(self)}
+
+    def load_state_dict(self, state_dict: Mapping[str, list[int]]) -> None:
+        """Compare with one that was saved."""
+        if list(self) != state_dict["shape"]:
+            raise ValueError(f"{state_dict['shape']} in the file and {list(self)} here")
 
 
 def make_models(
@@ -162,3 +180,38 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, weight: floa
     between = torch.lerp(real, fake, share).requires_grad_()
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     return weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+# --- What a best checkpoint keeps -----------------------------------------------
+
+
+def kept_parts(generator: nn.Module, shape: Shape) -> dict[str, Any]:
+    """Return the parts of a best checkpoint: with the shape, no data is needed to draw."""
+    return {"generator": generator, "shape": shape}
+
+
+def restore_kept(checkpoints: Path, generator: nn.Module, shape: Shape) -> Path:
+    """
+    Load the parts of the best checkpoint; earlier releases kept the generator alone.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        NothingSavedError: There is none that can be read.
+        CheckpointError: It does not fit.
+    """
+    try:
+        return restore_best(checkpoints, kept_parts(generator, shape))
+    except CheckpointError:
+        with suppress(CheckpointError):
+            return restore_best(checkpoints, {"generator": generator})
+        raise
+
+
+def read_shape(checkpoints: Path) -> Shape | None:
+    """Return the shape of a run's images, unless its best checkpoint is of an earlier release."""
+    for file in checkpoints.glob("best_*.pt"):  # Any will do: all images of a run are alike.
+        with suppress(CheckpointError, KeyError):  # A damaged one is passed over.
+            return Shape(*read_checkpoint(file)["parts"]["shape"]["shape"])
+    return None

@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data import read_images, to_pixels
-from model import make_generator
+from model import Shape, make_generator, read_shape, restore_kept
 from pictures import draw, write_grid, write_png
-from scaffold_runtime import UserError, launch, restore_best
+from scaffold_runtime import UserError, launch
 from scaffold_runtime.run_folder import find_run
 from scaffold_runtime.settings import Count, Size, read_settings
 from train import Settings as TrainSettings
@@ -29,7 +29,7 @@ from train import Settings as TrainSettings
 @dataclass(frozen=True)
 class Settings:
     run: str = "first"  # The run whose best checkpoint draws.
-    count: Size = 64  # Pictures.
+    count: Size = 64  # Pictures; of interpolated ones the last row may be shorter.
     seed: Count = 0  # Decides the noise that they are made of.
     interpolate: Count = 0  # Pictures in a row from one noise to another; 0 draws each by itself.
     separate: bool = False  # A file for each picture, in a folder, instead of a grid.
@@ -43,8 +43,11 @@ def main(settings: Settings) -> None:
     check_output(output, settings)
     folder = find_run(settings.run)
     trained = read_settings(TrainSettings, folder / "config.yaml")
-    generator = make_generator(trained, read_images(trained).shape)
-    restore_best(folder / "checkpoints", {"generator": generator})
+    checkpoints = folder / "checkpoints"
+    # Those of earlier releases do not say it: there the data have to be looked at.
+    shape = read_shape(checkpoints) or Shape(*read_images(trained).shape)
+    generator = make_generator(trained, shape)
+    restore_kept(checkpoints, generator, shape)
 
     images = draw(generator, make_noise(settings, trained.noise_size))
     if settings.separate:
@@ -77,14 +80,15 @@ def check_output(output: Path, settings: Settings) -> None:
 
 
 def make_noise(settings: Settings, noise_size: int) -> Tensor:
-    """Return the noise `(N, noise_size)` of the pictures; interpolated, of whole rows of them."""
+    """Return the noise `(N, noise_size)` of the pictures; interpolated, row after row of them."""
     random = torch.Generator().manual_seed(settings.seed)
     if not settings.interpolate:
         return torch.randn(settings.count, noise_size, generator=random)
     rows = math.ceil(settings.count / settings.interpolate)
     start, end = torch.randn(2, rows, noise_size, generator=random)
     shares = torch.linspace(0, 1, settings.interpolate)
-    return torch.stack([interpolate(start, end, share) for share in shares], dim=1).flatten(0, 1)
+    noise = torch.stack([interpolate(start, end, share) for share in shares], dim=1)
+    return noise.flatten(0, 1)[: settings.count]
 
 
 def interpolate(start: Tensor, end: Tensor, share: Tensor) -> Tensor:

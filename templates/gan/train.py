@@ -17,11 +17,10 @@ from typing import Annotated, Literal
 import torch
 
 from data import make_data
-from model import LOSSES, gradient_penalty, make_models, make_optimizers
+from model import LOSSES, gradient_penalty, kept_parts, make_models, make_optimizers, restore_kept
 from pictures import report_generator, write_samples
 from quality import make_classifier, make_evaluator
 from scaffold_runtime import Engine, Events, RunningAverage, RunSettings, launch, start_run
-from scaffold_runtime.checkpoints import restore_best
 from scaffold_runtime.handlers import EMA, TerminateOnNan
 from scaffold_runtime.settings import Amount, Count, Range, Size
 
@@ -87,7 +86,7 @@ def main(settings: Settings) -> dict[str, float]:
     RunningAverage(alpha=0.9, output_transform=lambda o: o["loss_g"]).attach(trainer, "loss_g")
     ema.attach(trainer)
     evaluator = make_evaluator(run, data, ema.ema_model, classifier)
-    best = run.keep_best(trainer, {"generator": ema.ema_model}, "frechet", "min")
+    best = run.keep_best(trainer, kept_parts(ema.ema_model, data.shape), "frechet", "min")
     parts = {"trainer": trainer, "generator": generator, "discriminator": discriminator}
     parts |= {"optimizer_g": optimizer_g, "optimizer_d": optimizer_d, "ema": ema, "best": best}
     run.follow(trainer, ["loss_d", "loss_g"])  # Progress bar, metrics.jsonl and config.yaml.
@@ -107,7 +106,7 @@ def main(settings: Settings) -> dict[str, float]:
         run.resume(checkpoint)
     if not settings.evaluate:
         trainer.run(run.batches(data.train), settings.max_epochs, epoch_length=run.train_length)
-    path = restore_best(run.checkpoints, {"generator": ema.ema_model})
+    path = restore_kept(run.checkpoints, ema.ema_model, data.shape)
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} frechet {reached['frechet']:.3f} with the best checkpoint, {path}")

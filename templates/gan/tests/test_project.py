@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from small import SMALL
 from torch import nn
 
 import sample
 import train
 from data import make_data
-from model import LOSSES, gradient_penalty, make_models
+from model import LOSSES, Shape, gradient_penalty, make_models, restore_kept
 from quality import frechet_distance, make_classifier, make_evaluator
 from scaffold_runtime import UserError, parse_settings, read_json_lines, start_run
-from scaffold_runtime.checkpoints import restore_best
+from scaffold_runtime.checkpoints import read_checkpoint, write_checkpoint
 
 # --- Training -----------------------------------------------------------------
 
@@ -229,15 +231,41 @@ def test_the_best_checkpoint_draws(capsys):
     sample.main(sample.Settings(count=9))
     sample.main(sample.Settings(count=9, seed=1, output="other.png"))
     sample.main(sample.Settings(count=4, separate=True, output="single"))
-    sample.main(sample.Settings(interpolate=5, count=10, output="between.png"))
+    sample.main(sample.Settings(interpolate=5, count=9, output="between.png"))
 
     files = [Path(name).read_bytes() for name in ("samples.png", "other.png", "between.png")]
     assert len(set(files)) == 3
     assert sorted(path.name for path in Path("single").iterdir())[-1] == "0003.png"
-    assert capsys.readouterr().out.splitlines()[0] == "9 pictures: samples.png"
+    said = capsys.readouterr().out.splitlines()
+    assert (said[0], said[-1]) == ("9 pictures: samples.png", "9 pictures: between.png")
     with pytest.raises(UserError, match=r"samples\.png exists; give another --output"):
         sample.main(sample.Settings())
     sample.main(sample.Settings(overwrite=True))
+
+
+def test_drawing_needs_no_data(tmp_path):
+    """The best checkpoint knows what it draws, also where the pictures are not any more."""
+    folder = make_pictures(tmp_path / "pictures")
+    train.main(train.Settings(**SMALL, dataset="image-folder", path=str(folder), image_size=8))
+    shutil.rmtree(folder)
+
+    sample.main(sample.Settings(count=1, separate=True, output="drawn"))
+
+    with Image.open("drawn/0000.png") as drawn:
+        assert (drawn.mode, drawn.size) == ("RGB", (8, 8))
+
+
+def test_a_best_checkpoint_of_an_earlier_release_is_of_use():
+    """It has the generator alone, and is measured and drawn with as before."""
+    reached = train.main(train.Settings(**SMALL))
+    (best,) = Path("runs/first/checkpoints").glob("best_*.pt")
+    content = read_checkpoint(best)
+    del content["parts"]["shape"]
+    write_checkpoint(best, content)
+
+    sample.main(sample.Settings())
+
+    assert train.main(train.Settings(**SMALL, evaluate="test")) == reached
 
 
 def test_what_is_kept_is_the_averaged_generator():
@@ -248,7 +276,7 @@ def test_what_is_kept_is_the_averaged_generator():
     untrained, _ = make_models(settings, (1, 8, 8), torch.device("cpu"))
     kept, _ = make_models(settings, (1, 8, 8), torch.device("cpu"))
 
-    restore_best(Path("runs/first/checkpoints"), {"generator": kept})
+    restore_kept(Path("runs/first/checkpoints"), kept, Shape(1, 8, 8))
 
     for first, last in zip(untrained.parameters(), kept.parameters(), strict=True):
         assert torch.allclose(first, last, atol=1e-4)
@@ -259,3 +287,12 @@ def test_images_that_are_no_numbers_are_never_the_best():
     good = torch.randn(8, 2)
 
     assert math.isnan(frechet_distance(good, good / 0))
+
+
+def make_pictures(folder):
+    """Make a folder of twenty small pictures for each of two classes."""
+    for name, colour in (("light", 200), ("dark", 50)):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            Image.new("RGB", (10, 12), (colour, number, 0)).save(folder / name / f"{number}.png")
+    return folder
