@@ -143,6 +143,7 @@ def _result(
     before: Mapping[str, Entry],
     changes: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]],
 ) -> Merged:
+    _name_as_written(scratch)
     after = trees.of_project(scratch)
     same = {path for path, entry in before.items() if after.get(path) == (entry,)}
     files = _files(scratch.tree / scratch.repository.prefix)
@@ -155,6 +156,21 @@ def _result(
         if entries[0].stage != "0"
     }
     return Merged(*objects, before, after, written, removed, conflicts, *changes)
+
+
+def _name_as_written(scratch: Scratch) -> None:
+    """Let the index have the names under which files in conflict lie, as git does since 2.34."""
+    index, prefix = trees.of_project(scratch), scratch.repository.prefix
+    lines = []
+    for path in _files(scratch.tree / prefix):
+        # It is called `NAME~SIDE` where a folder has its place.
+        places = [place for place in index if path.startswith(f"{place}~")]
+        if path not in index and places:
+            place = max(places, key=len)
+            lines.append(trees.no_entry(scratch, place))
+            lines += [entry.line(prefix + path) for entry in index[place]]
+    if lines:
+        scratch.run("update-index", "-z", "--index-info", given="".join(lines))
 
 
 def _files(folder: Path) -> tuple[str, ...]:

@@ -157,9 +157,13 @@ class Place:
 
     def index(self) -> tuple[list[str], dict[str, bytes]]:
         """List what git merged, and for every file in conflict the versions it has."""
+        # Git before 2.34 has `NAME` in the index where it wrote `NAME~SIDE`.
+        untracked = self.git("ls-files", "--others", "-z").split("\0")[:-1]
+        beside = {path.rpartition("~")[0]: path for path in untracked}
         merged, conflicted = [], {}
         for line in self.git("ls-files", "--stage", "-z").split("\0")[:-1]:
             mode, name, stage, path = line.replace("\t", " ", 1).split(" ", 3)
+            path = beside.get(path, path)
             if stage == "0":
                 merged.append(line)
             else:
