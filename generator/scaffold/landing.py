@@ -2,74 +2,40 @@
 Bring a merge into the user's working tree: whole, or so that one command restores it.
 
 The order makes it safe to be killed at any moment. First the index takes the
-result, so that git knows every file that is about to be written; then the files;
-last of all the branch. Until the last step `git reset --hard` takes everything
-back, new files included, and a note in git's folder says that this is due.
+result, so that git knows every file that is about to be written; then the files,
+the record last; then the branch. Until that step `git reset --hard` takes everything
+back, new files included, and a note in git's folder says that this is due. As long
+as the record is the old one, what is there may be committed, too: the next update
+brings what is missing.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import json
-import os
 import shutil
-import signal
-import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TextIO
 
-from scaffold import git, trees
+from scaffold import git, merge, repository, signals, trees, workshop
+from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
+from scaffold.moving import Moving
 from scaffold.obstacles import in_the_way
-from scaffold.repository import Repository, changed_files
+from scaffold.repository import Repository
+from scaffold.scratch import Scratch
 from scaffold.trees import Entry
-
-_WORKSHOP, _NOTE = "scaffold", "begun"
-_RESTORE = "nothing of yours is lost, and this restores the working tree: git reset --hard"
-
-
-@contextmanager
-def workshop(repository: Repository) -> Iterator[Path]:
-    """
-    Yield an empty folder in git's own, on the disk of the working tree; one process has it.
-
-    Raises:
-        ScaffoldError: Another update is at work, or one was killed while it wrote files.
-    """
-    folder = repository.folder / _WORKSHOP
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        _hold(lock, fcntl.LOCK_EX)
-        _refuse_if_half_written(repository)
-        _clear(folder)
-        try:
-            yield folder
-        finally:
-            if not (folder / _NOTE).exists():
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def refuse_if_unfinished(repository: Repository) -> None:
-    """Refuse a project that an update is at work on, or that a killed one left half written."""
-    folder = repository.folder / _WORKSHOP
-    if (folder / _NOTE).exists():
-        with (folder / "lock").open() as lock:
-            _hold(lock, fcntl.LOCK_SH)
-        _refuse_if_half_written(repository)
+from scaffold.workshop import Note
 
 
 def land(
-    repository: Repository,
+    scratch: Scratch,
     merged: Merged,
     folder: Path,
     message: str,
-    untracked: Collection[str] = (),
     *,
     commit: bool,
+    record_is_new: bool = False,
 ) -> str:
     """
     Write a merge into the working tree; return the commit, or nothing if there is none.
@@ -78,164 +44,153 @@ def land(
     as `git cherry-pick` leaves it.
 
     Args:
-        repository: Its working tree is that of the last commit.
+        scratch: Where the merge was made; its repository's working tree is that of the last commit.
         merged: What to write.
         folder: The workshop.
         message: Of the commit.
-        untracked: Files of the project that the last commit does not have.
         commit: Make the commit, or leave the branch and the state of the repository alone.
+        record_is_new: The last commit does not have the record.
+
+    Raises:
+        ScaffoldError: It could not be written; all is as it was, or what restores it is said.
     """
-    made = ""
+    around, made = scratch.repository, ""
+    tree = merge.tree(scratch, merged)
     if commit and not merged.conflicts:
-        made = git.commit(merged.tree(), repository.head, message, folder=repository.project)
-    _refuse_if_disturbed(repository, merged)
-    note = json.dumps({"heads": [repository.head, made]})
-    with _undisturbed():
-        _write(folder / _NOTE, note, folder / "note")
+        made = git.commit(tree, around.head, message, folder=around.project)
+    moving = Moving(around.project, folder / "kept", {*merged.written, *merged.removed})
+    _refuse_if_disturbed(around, merged)
+    landing = _Landing(scratch, merged, folder, moving)
+    with signals.waiting():
+        workshop.begin(folder, Note((around.head, made), (merged.tree_before, tree)))
         try:
-            _land_files(repository, merged, folder, untracked)
+            landing.write_files(record=not record_is_new)
             if made:
-                _move_branch(repository, made, message)
-            elif commit:
-                _leave_cherry_pick(repository, merged, folder)
-            if untracked:  # Only now: had the index known them before, a reset would remove them.
-                _land_files(repository, merged, folder)
+                git.run("update-ref", "-m", message, "HEAD", made, around.head, folder=around.top)
+            else:
+                landing.leave_state(message, picking=commit)
         except (OSError, ScaffoldError) as error:
-            raise ScaffoldError(f"the update was not finished: {error}; {_RESTORE}") from None
-        (folder / _NOTE).unlink()
+            raise landing.take_back(error) from None
+        landing.finish(record=record_is_new)
+        workshop.end(folder)
     return made
 
 
-def _refuse_if_disturbed(repository: Repository, merged: Merged) -> None:
+def _refuse_if_disturbed(around: Repository, merged: Merged) -> None:
     """Refuse to write over what was changed or committed while the merge was made."""
-    head = git.run("rev-parse", "HEAD", folder=repository.top).strip()
-    if head != repository.head or changed_files(repository) or in_the_way(merged):
+    head = git.run("rev-parse", "HEAD", folder=around.top).strip()
+    if head != around.head or repository.changed(around) or in_the_way(around, merged):
         raise ScaffoldError("the project changed meanwhile; nothing was written: update again")
 
 
-def _land_files(
-    repository: Repository, merged: Merged, folder: Path, leave_out: Collection[str] = ()
-) -> None:
-    _take_index(repository, merged, folder / "new-index", leave_out)
-    for path in merged.removed:
-        _remove(repository.project, path)
-    for path in merged.written:
-        if path not in leave_out:
-            _move(merged, path)
-    _refresh(repository, folder / "refreshed")
+@dataclass(frozen=True)
+class _Landing:
+    """A merge on its way into the working tree."""
+
+    scratch: Scratch
+    merged: Merged
+    folder: Path
+    moving: Moving
+
+    def write_files(self, *, record: bool) -> None:
+        """Let index and working tree have the merge, its record only if that is asked for."""
+        shutil.copy(self._index, self.folder / "old-index")
+        before = {path: (entry,) for path, entry in self.merged.before.items()}
+        after = self.merged.after
+        changed = {path for path in before.keys() | after if before.get(path) != after.get(path)}
+        room, others = _making_room(self.merged)
+        self._take_entries(changed - {RECORD, *others})
+        for path in room:
+            self.moving.remove(path)
+        for path in self.merged.written:
+            if path != RECORD:
+                self._put(path)
+        for path in others:
+            self.moving.remove(path)
+        self._take_entries(others)  # Now: no commit of what is half written is to lack them.
+        if record:
+            self._write_record()
+
+    def leave_state(self, message: str, *, picking: bool) -> None:
+        """Leave to git what the commit is to be, and the merge to which it belongs."""
+        around = self.scratch.repository
+        if not self.merged.conflicts:
+            self._write(around.folder / "MERGE_MSG", message)
+            return
+        (self.scratch.folder / "git" / "MERGE_MSG").replace(around.folder / "MERGE_MSG")
+        if picking:
+            self._write(around.folder / "CHERRY_PICK_HEAD", self.merged.picked)
+
+    def take_back(self, error: Exception) -> ScaffoldError:
+        """Undo what was written; return what to say about it."""
+        try:
+            self.moving.take_back()
+            (self.scratch.repository.folder / "MERGE_MSG").unlink(missing_ok=True)
+            (self.folder / "old-index").replace(self._index)
+            workshop.end(self.folder)
+        except OSError as another:
+            return ScaffoldError(f"the update was not finished: {another}; {workshop.RESTORE}")
+        return ScaffoldError(f"{error}; the update was taken back, and all is as it was")
+
+    def finish(self, *, record: bool) -> None:
+        """Write the record if no commit had it, and let the index know the files as they lie."""
+        try:
+            if record:  # Only now: had the index known it before, a reset would remove it.
+                self._write_record()
+            self._refresh()
+        except (OSError, ScaffoldError) as error:
+            said = f"the update was not finished: {error}; {workshop.RESTORE}"
+            raise ScaffoldError(said) from None
+
+    @property
+    def _index(self) -> Path:
+        return self.scratch.repository.folder / "index"
+
+    def _write_record(self) -> None:
+        self._take_entries([RECORD])
+        if RECORD in self.merged.written:
+            self._put(RECORD)
+
+    def _put(self, path: str) -> None:
+        prefix = self.scratch.repository.prefix
+        self.moving.put(path, self.scratch.tree / prefix / path)
+
+    def _take_entries(self, paths: Iterable[str]) -> None:
+        """Put what the merge made of some files into the user's index."""
+        around = self.scratch.repository
+        lines = []
+        for path in paths:
+            entries: Iterable[Entry] = self.merged.after.get(path, ())
+            lines.append(trees.no_entry(self.scratch, path))
+            lines += [entry.line(around.prefix + path) for entry in entries]
+        self._change_index("update-index", "-z", "--index-info", given="".join(lines))
+
+    def _refresh(self) -> None:
+        self._change_index("update-index", "-q", "--refresh", may_fail=True)
+
+    def _change_index(self, *command: str, given: str = "", may_fail: bool = False) -> None:
+        """Change the user's index on a copy: a lock of git's would stay if we are killed."""
+        new, around = self.folder / "new-index", self.scratch.repository
+        shutil.copy(self._index, new)
+        index = {"GIT_INDEX_FILE": str(new)}
+        done = git.attempt(*command, folder=around.top, environment=index, given=given)
+        if done.returncode and not may_fail:
+            raise git.failure(done, command[0], around.project)
+        new.replace(self._index)
+
+    def _write(self, path: Path, line: str) -> None:
+        """Write a file of git's whole."""
+        (self.folder / "new").write_text(f"{line}\n")
+        (self.folder / "new").replace(path)
 
 
-def _move_branch(repository: Repository, commit: str, message: str) -> None:
-    git.run("update-ref", "-m", message, "HEAD", commit, repository.head, folder=repository.top)
-
-
-def _leave_cherry_pick(repository: Repository, merged: Merged, folder: Path) -> None:
-    (merged.scratch.folder / "git" / "MERGE_MSG").replace(repository.folder / "MERGE_MSG")
-    _write(repository.folder / "CHERRY_PICK_HEAD", f"{merged.picked}\n", folder / "pick")
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let signals that ask us to end wait, in git's processes and all threads of ours, too."""
-    waiting: list[int] = []
-    asked = {signal.SIGINT, signal.SIGTERM}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, asked)  # For what is started meanwhile.
-    handlers = {}
-    if threading.current_thread() is threading.main_thread():  # No other may set handlers.
-        for number in asked:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                handlers[number] = signal.signal(number, lambda got, _: waiting.append(got))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for got in waiting[:1]:
-            os.kill(os.getpid(), got)
-
-
-def _hold(lock: TextIO, how: int) -> None:
-    try:
-        fcntl.flock(lock, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ScaffoldError("another `scaffold update` is at work here; wait for it") from None
-
-
-def _refuse_if_half_written(repository: Repository) -> None:
-    try:
-        begun = json.loads((repository.folder / _WORKSHOP / _NOTE).read_text())
-    except FileNotFoundError:
-        return
-    done = (repository.folder / "CHERRY_PICK_HEAD").exists()  # It is written last.
-    if not done and repository.head in begun["heads"] and changed_files(repository):
-        raise ScaffoldError(f"an update was stopped while it wrote files; {_RESTORE}")
-
-
-def _take_index(
-    repository: Repository, merged: Merged, index: Path, leave_out: Collection[str]
-) -> None:
-    """Put the merge into the user's index: only the entries that it changes are others."""
-    shutil.copy(repository.folder / "index", index)
-    before: dict[str, tuple[Entry, ...]] = {p: (e,) for p, e in merged.before.items()}
-    paths = [p for p in before.keys() | merged.after.keys() if before.get(p) != merged.after.get(p)]
-    paths = [path for path in paths if path not in leave_out]
-    lines = [trees.no_entry(merged.scratch, path) for path in paths]
-    for path in paths:
-        lines += [entry.line(repository.prefix + path) for entry in merged.after.get(path, ())]
-    where = {"GIT_INDEX_FILE": str(index)}
-    command = ("update-index", "-z", "--index-info")
-    git.run(*command, folder=repository.top, environment=where, given="".join(lines))
-    index.replace(repository.folder / "index")
-
-
-def _refresh(repository: Repository, index: Path) -> None:
-    """Let the index know the files as they lie, on a copy: a lock would stay if we are killed."""
-    shutil.copy(repository.folder / "index", index)
-    where = {"GIT_INDEX_FILE": str(index)}
-    git.attempt("update-index", "-q", "--refresh", folder=repository.top, environment=where)
-    index.replace(repository.folder / "index")
-
-
-def _remove(project: Path, path: str) -> None:
-    target = project / path
-    if target.is_symlink() or not target.is_dir():  # A folder has taken its place already.
-        target.unlink(missing_ok=True)
-    with suppress(OSError):  # It holds something.
-        for folder in PurePosixPath(path).parents[:-1]:
-            (project / folder).rmdir()
-
-
-def _move(merged: Merged, path: str) -> None:
-    """Move a file out of the scratch tree to its place, if it is not there yet."""
-    repository = merged.scratch.repository
-    source, target = merged.scratch.tree / repository.prefix / path, repository.project / path
-    if not os.path.lexists(source):
-        return
-    if target.is_dir() and not target.is_symlink():
-        for at, _, _ in os.walk(target, topdown=False):  # Folders, all of them empty.
-            Path(at).rmdir()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        source.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        target.unlink(missing_ok=True)  # On another disk: written anew.
-        shutil.move(source, target)
-
-
-def _write(path: Path, text: str, temporary: Path) -> None:
-    """Write a file whole."""
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
-def _clear(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name == "lock":
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def _making_room(merged: Merged) -> tuple[list[str], list[str]]:
+    """Divide the files that go: those in whose place others come must go before, others later."""
+    written = set(merged.written)
+    above = {str(folder) for path in written for folder in PurePosixPath(path).parents}
+    room = {
+        path
+        for path in merged.removed
+        if path in above or not written.isdisjoint(map(str, PurePosixPath(path).parents))
+    }
+    return sorted(room), sorted(set(merged.removed) - room)

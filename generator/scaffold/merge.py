@@ -32,12 +32,11 @@ _MOVED = "both moved"
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge gave; the files that it wrote lie in the scratch tree."""
+    """What a merge gave; the files that it wrote lie in its scratch tree."""
 
-    scratch: Scratch
-    given: str  # The tree with the project as it was given.
+    tree_before: str  # The repository with the project as it was.
     picked: str  # The commit whose change was merged.
-    before: Mapping[str, Entry]  # The project's files, as they were given.
+    before: Mapping[str, Entry]  # The project's files, as they were.
     after: Mapping[str, tuple[Entry, ...]]  # As they are to be: several entries are a conflict.
     written: tuple[str, ...]  # The files that get another content, mode or place.
     removed: tuple[str, ...]  # The files that go.
@@ -45,19 +44,6 @@ class Merged:
     yours: tuple[Change, ...]  # From the old render to the project.
     theirs: tuple[Change, ...]  # From the old render to the new one.
     left_out: tuple[Change, ...]  # Changes of the template to files that the project removed.
-
-    def tree(self) -> str:
-        """Write the tree of the result; files in conflict are in it with their marks."""
-        scratch, prefix = self.scratch, self.scratch.repository.prefix
-        if self.conflicts:
-            lines = [trees.no_entry(scratch, path) for path in self.conflicts]
-            for path in self.conflicts.keys() - set(self.written):  # It stays as it is.
-                lines += [e.line(prefix + path) for p, e in self.before.items() if p == path]
-            scratch.run("update-index", "-z", "--index-info", given="".join(lines))
-            marked = [path for path in self.conflicts if path in self.written]
-            given = "".join(f"{prefix}{path}\0" for path in marked)
-            scratch.run("update-index", "-z", "--add", "--stdin", given=given)
-        return scratch.run("write-tree").strip()
 
 
 def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
@@ -77,8 +63,8 @@ def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
     olds = trees.store(scratch, old, "old", attributes)
     news = trees.store(scratch, new, "new", attributes)
     old_tree, new_tree = trees.write(scratch, before, olds), trees.write(scratch, before, news)
-    given = scratch.run("write-tree").strip()
-    yours = trees.changes(scratch, old_tree, given)
+    tree_before = scratch.run("write-tree").strip()
+    yours = trees.changes(scratch, old_tree, tree_before)
     theirs = trees.changes(scratch, old_tree, new_tree)
     gone = {change.path for change in yours if change.kind == "removed"}
     left_out = tuple(c for c in theirs if c.path in gone and c.kind != "removed")
@@ -87,11 +73,23 @@ def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
         gone |= {change.to for change in left_out}
         new_tree = trees.write(scratch, before, trees.without(news, gone))
 
-    trees.check_out(scratch, attributes, scratch.tree)  # They may say how to merge.
     parent = scratch.commit(old_tree, scratch.repository.head, "The project as it was made")
     picked = scratch.commit(new_tree, parent, message)
-    _pick(scratch, picked)
-    return _result(scratch, (given, picked), before, (yours, theirs, left_out))
+    _pick(scratch, picked, attributes)
+    return _result(scratch, (tree_before, picked), before, (yours, theirs, left_out))
+
+
+def tree(scratch: Scratch, merged: Merged) -> str:
+    """Write the tree of a merge's result; files in conflict are in it with their marks."""
+    if merged.conflicts:
+        prefix, written = scratch.repository.prefix, set(merged.written)
+        lines = [trees.no_entry(scratch, path) for path in merged.conflicts]
+        as_they_were = (merged.conflicts.keys() - written) & merged.before.keys()
+        lines += [merged.before[path].line(prefix + path) for path in as_they_were]
+        scratch.run("update-index", "-z", "--index-info", given="".join(lines))
+        marked = "".join(f"{prefix}{path}\0" for path in merged.conflicts.keys() & written)
+        scratch.run("update-index", "-z", "--add", "--stdin", given=marked)
+    return scratch.run("write-tree").strip()
 
 
 def take_last_commit(scratch: Scratch) -> None:
@@ -121,12 +119,21 @@ def add_file(scratch: Scratch, path: str, file: File) -> None:
     scratch.run("update-index", "-z", "--index-info", given=line)
 
 
-def _pick(scratch: Scratch, commit: str) -> None:
+def _pick(scratch: Scratch, commit: str, attributes: list[str]) -> None:
+    """Let git merge; where it fails, let it leave files where they are if their folder moved."""
+    index = scratch.folder / "index"
+    shutil.copy(index, scratch.folder / "index-before")
     # Named, for a user may have chosen another in `pull.twohead`.
     strategy = "ort" if git.version() >= (2, 34) else "recursive"
-    done = scratch.attempt("cherry-pick", "--no-commit", f"--strategy={strategy}", commit)
-    if done.returncode == 0 or (done.returncode == 1 and scratch.run("ls-files", "--unmerged")):
-        return
+    for settings in ((), ("merge.directoryRenames=false",)):
+        trees.check_out(scratch, attributes, scratch.tree)  # They may say how to merge.
+        command = ("cherry-pick", "--no-commit", f"--strategy={strategy}", commit)
+        done = scratch.attempt(*command, settings=settings)
+        if done.returncode == 0 or (done.returncode == 1 and scratch.run("ls-files", "--unmerged")):
+            return
+        shutil.copy(scratch.folder / "index-before", index)
+        shutil.rmtree(scratch.tree)
+        scratch.tree.mkdir()
     raise git.failure(done, "cherry-pick", scratch.repository.project)
 
 
@@ -136,6 +143,7 @@ def _result(
     before: Mapping[str, Entry],
     changes: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]],
 ) -> Merged:
+    _name_as_written(scratch)
     after = trees.of_project(scratch)
     same = {path for path, entry in before.items() if after.get(path) == (entry,)}
     files = _files(scratch.tree / scratch.repository.prefix)
@@ -147,7 +155,22 @@ def _result(
         for path, entries in sorted(after.items())
         if entries[0].stage != "0"
     }
-    return Merged(scratch, *objects, before, after, written, removed, conflicts, *changes)
+    return Merged(*objects, before, after, written, removed, conflicts, *changes)
+
+
+def _name_as_written(scratch: Scratch) -> None:
+    """Let the index have the names under which files in conflict lie, as git does since 2.34."""
+    index, prefix = trees.of_project(scratch), scratch.repository.prefix
+    lines = []
+    for path in _files(scratch.tree / prefix):
+        # It is called `NAME~SIDE` where a folder has its place.
+        places = [place for place in index if path.startswith(f"{place}~")]
+        if path not in index and places:
+            place = max(places, key=len)
+            lines.append(trees.no_entry(scratch, place))
+            lines += [entry.line(prefix + path) for entry in index[place]]
+    if lines:
+        scratch.run("update-index", "-z", "--index-info", given="".join(lines))
 
 
 def _files(folder: Path) -> tuple[str, ...]:

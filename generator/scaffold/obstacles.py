@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from scaffold import git, repository
 from scaffold.merge import Merged
+from scaffold.repository import Repository
 
 
-def in_the_way(merged: Merged) -> list[str]:
+def in_the_way(around: Repository, merged: Merged) -> list[str]:
     """Name what lies where the merge would write, and is in no commit."""
     gone = set(merged.removed)
-    project = merged.scratch.repository.project
-    found = {_in_the_way(project, path, merged, gone) for path in merged.written}
+    found = {_in_the_way(around.project, path, merged, gone) for path in merged.written}
     return sorted(found - {""})
 
 
-def hidden_edits(merged: Merged) -> list[str]:
+def hidden_edits(around: Repository, merged: Merged) -> list[str]:
     """
-    Name edited files among those that the merge changes, looking at their contents.
+    Name edited files that git overlooks, because its index says not to look at them.
 
-    Git overlooks edits of files that its index says are not to be looked at.
+    Those that the merge changes are looked at, and all whose edits a reset would undo.
     """
     touched = {*merged.written, *merged.removed} & merged.before.keys()
-    scratch, repository = merged.scratch, merged.scratch.repository
+    entries = [merged.before[path].line(around.prefix + path) for path in touched]
+    # A small letter before an entry: git was told that the file is unchanged.
+    listed = git.run("ls-files", "-v", "--stage", "-z", folder=around.top).split("\0")[:-1]
+    entries += [f"{line[2:]}\0" for line in listed if line[0].islower()]
+    return sorted(repository.shown(around, path) for path in repository.differing(around, entries))
 
-    def run(*arguments: str, given: str = "") -> str:
-        place = repository.top
-        return scratch.attempt(*arguments, index="looked-at", tree=place, given=given).stdout
 
-    lines = (merged.before[path].line(repository.prefix + path) for path in touched)
-    run("update-index", "-z", "--index-info", given="".join(lines))
-    run("update-index", "-q", "--refresh")
-    differing = run("diff-files", "--name-only", "-z").split("\0")[:-1]
-    there = [path for path in differing if os.path.lexists(repository.top / path)]
-    return [path[len(repository.prefix) :] for path in there]
+def unwritable(around: Repository, merged: Merged) -> list[str]:
+    """Name the folders that the merge would write to, and we may not."""
+    folders = {_folder_of(around.project, path) for path in (*merged.written, *merged.removed)}
+    return sorted(str(folder) for folder in folders if not os.access(folder, os.W_OK | os.X_OK))
+
+
+def _folder_of(project: Path, path: str) -> Path:
+    """Return the folder that a file lies in, or as much of it as there is."""
+    return next(folder for folder in (project / path).parents if folder.is_dir())
 
 
 def _in_the_way(project: Path, path: str, merged: Merged, gone: set[str]) -> str:
@@ -43,9 +49,17 @@ def _in_the_way(project: Path, path: str, merged: Merged, gone: set[str]) -> str
         folder = project / above
         if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
             return "" if str(above) in gone else str(above)
+        if os.path.lexists(folder / ".git"):  # Another repository, to which the file would belong.
+            return f"{above}/.git"
     target = project / path
     if target.is_dir() and not target.is_symlink():
-        below = (Path(at, name) for at, _, names in os.walk(target) for name in names)
-        left = (file.relative_to(project).as_posix() for file in below)
+        left = (file.relative_to(project).as_posix() for file in _files(target))
         return next((file for file in left if file not in gone), "")
     return path if os.path.lexists(target) and path not in merged.before else ""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all below a folder that is no folder, links to folders among them."""
+    for at, folders, names in os.walk(folder):
+        yield from (Path(at, name) for name in names)
+        yield from (link for name in folders if (link := Path(at, name)).is_symlink())

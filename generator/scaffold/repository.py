@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,10 @@ def around(project: Path) -> Repository:
     asked = ("--show-toplevel", "--absolute-git-dir", "--git-common-dir", "--show-prefix")
     # The name of a folder may end with a blank: only the line breaks are git's.
     found = git.run("rev-parse", *asked, folder=project).removesuffix("\n").split("\n")
+    if len(found) != len(asked):
+        raise ScaffoldError(
+            f"the path of {shown} or of its repository holds a line break; rename it"
+        )
     top, folder, common, prefix = found
     if (project / common / "reftable").exists():
         raise ScaffoldError(f"{shown} lies in a repository with reftable, which is not supported")
@@ -73,30 +79,80 @@ def refuse_if_at_work(repository: Repository) -> None:
             raise ScaffoldError(f"{what} is in progress here; end it first: {end}")
 
 
-def refuse_if_changed(repository: Repository) -> None:
-    """Refuse a working tree or an index that differs from the last commit, and name the files."""
-    if (repository.folder / "index.lock").exists():
-        lock = repository.folder / "index.lock"
-        raise ScaffoldError(f"another git command is at work here, or was killed: {lock} is there")
-    if changed := changed_files(repository):
-        remedy = "commit or stash them first"
+def refuse_if_locked(repository: Repository) -> None:
+    """Refuse to go on while another git command is at work, or one that was killed seems to be."""
+    if found := locks(repository):
         raise ScaffoldError(
-            f"there are changes that are not committed: {listed(changed)}; {remedy}"
+            f"another git command is at work here, or was killed: {found[0]} is there; "
+            "wait for it, or remove that"
         )
 
 
-def changed_files(repository: Repository) -> list[str]:
-    """Name the files that differ from the last commit, untracked ones left out."""
+def refuse_if_changed(repository: Repository) -> None:
+    """Refuse a working tree or an index that differs from the last commit, and name the files."""
+    if found := changed(repository):
+        named = listed([shown(repository, path) for path in found])
+        raise ScaffoldError(
+            f"there are changes that are not committed: {named}; commit or stash them first"
+        )
+
+
+def locks(repository: Repository) -> list[Path]:
+    """Name the files by which git keeps others from changing the index or the branch."""
+    branch = git.attempt("symbolic-ref", "--quiet", "HEAD", folder=repository.top).stdout.strip()
+    places = [repository.folder / "index", repository.folder / "HEAD"]
+    places += [repository.common / branch] if branch else []
+    found = (place.with_name(f"{place.name}.lock") for place in places)
+    return [lock for lock in found if os.path.lexists(lock)]
+
+
+def changed(repository: Repository) -> list[str]:
+    """Name the files, by path in the repository, that differ from the last commit."""
     options = ("--porcelain", "-z", "--no-renames", "--untracked-files=no")
-    status = git.run(
-        "--no-optional-locks", "status", *options, "--ignore-submodules=dirty",
-        folder=repository.top,
-    )  # fmt: skip
-    found = [repository.top / entry[3:] for entry in status.split("\0") if entry]
-    return [os.path.relpath(path, repository.project) for path in found]
+    asked = ("status", *options, f"--ignore-submodules={_overlooked(repository)}")
+    status = git.run("--no-optional-locks", *asked, folder=repository.top)
+    return [entry[3:] for entry in status.split("\0") if entry]
+
+
+def differing(repository: Repository, entries: Iterable[str]) -> set[str]:
+    """
+    Name the files whose contents are not those of some entries, whatever the user's index says.
+
+    Args:
+        repository: Where they lie.
+        entries: As `git update-index --index-info -z` reads them.
+    """
+    with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+
+        def run(*arguments: str, given: str = "") -> str:
+            plain = ("core.splitIndex=false", "core.untrackedCache=false")
+            return git.attempt(
+                *arguments, folder=repository.top, settings=plain, environment=index, given=given
+            ).stdout
+
+        run("update-index", "-z", "--index-info", given="".join(entries))
+        run("update-index", "-q", "--refresh")
+        submodules = f"--ignore-submodules={_overlooked(repository)}"
+        found = run("diff-files", "--name-only", "-z", submodules).split("\0")[:-1]
+    return {path for path in found if os.path.lexists(repository.top / path)}
+
+
+def shown(repository: Repository, path: str) -> str:
+    """Return a path in the repository as it is seen from the project."""
+    return os.path.relpath(repository.top / path, repository.project)
 
 
 def listed(files: list[str]) -> str:
     """Name files in a sentence, the first few of many."""
     more = f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
     return ", ".join(files[:_SHOWN]) + more
+
+
+def _overlooked(repository: Repository) -> str:
+    """Return which changes in submodules do not matter: those that no reset of ours touches."""
+    if not (repository.top / ".gitmodules").exists():
+        return "dirty"
+    asked = ("config", "--type=bool", "submodule.recurse")
+    recurses = git.attempt(*asked, folder=repository.top).stdout.strip() == "true"
+    return "untracked" if recurses else "dirty"

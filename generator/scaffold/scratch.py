@@ -51,13 +51,18 @@ class Scratch:
         return done.stdout
 
     def attempt(
-        self, *arguments: str, index: str = "index", tree: Path | None = None, given: str = ""
+        self,
+        *arguments: str,
+        index: str = "index",
+        tree: Path | None = None,
+        given: str = "",
+        settings: tuple[str, ...] = (),
     ) -> subprocess.CompletedProcess[str]:
-        """Run git here, or on another index or working tree."""
-        tree = tree or self.tree
+        """Run git here, or on another index or working tree, or with other settings."""
+        tree, settings = tree or self.tree, (*_SAME_FOR_ALL, *settings)
         environment = self._environment(index, tree)
         return git.attempt(
-            *arguments, folder=tree, settings=_SAME_FOR_ALL, environment=environment, given=given
+            *arguments, folder=tree, settings=settings, environment=environment, given=given
         )
 
     def commit(self, tree: str, parent: str, message: str) -> str:

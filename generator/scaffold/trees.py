@@ -130,6 +130,14 @@ def without(files: Mapping[str, Entry], paths: Iterable[str]) -> dict[str, Entry
 def _objects(scratch: Scratch, folder: Path, paths: list[str], *options: str) -> dict[str, str]:
     if not paths:
         return {}
-    given = "".join(f"{scratch.repository.prefix}{path}\n" for path in paths)
+    given = "".join(f"{_quoted(scratch.repository.prefix + path)}\n" for path in paths)
     command = ("hash-object", "-w", "--stdin-paths", *options)
     return dict(zip(paths, scratch.run(*command, tree=folder, given=given).split(), strict=True))
+
+
+def _quoted(path: str) -> str:
+    """Quote a path that git would take for a quoted one."""
+    if not path.startswith('"'):
+        return path
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import answers, landing, merge, obstacles, plans, repository, scratch, trees
+from scaffold import (
+    answers,
+    landing,
+    merge,
+    obstacles,
+    plans,
+    repository,
+    scratch,
+    trees,
+    workshop,
+)
 from scaffold.answers import RECORD
 from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
@@ -47,7 +56,7 @@ def compare(project: Path, history: Path | None = None, told: Given | None = Non
     Raises:
         ScaffoldError: The project cannot be updated.
     """
-    with _compared(project, history, told) as comparison:
+    with _compared(project, history, told) as (_, comparison):
         return comparison
 
 
@@ -55,13 +64,12 @@ def patch(
     project: Path, *, stat: bool = False, history: Path | None = None, told: Given | None = None
 ) -> str:
     """Return what an update would change in the working tree, as a patch or in numbers."""
-    with _compared(project, history, told) as comparison:
-        merged = comparison.merged
-        prefix = merged.scratch.repository.prefix
+    with _compared(project, history, told) as (place, comparison):
+        merged, prefix = comparison.merged, place.repository.prefix
         how = ["--stat=100"] if stat else ["--patch", "--binary", "--full-index"]
         how += [f"--relative={prefix}"] if prefix else []
         command = ("diff-tree", "-r", "--find-renames", "--no-ext-diff", "--no-textconv", *how)
-        return merged.scratch.run(*command, merged.given, merged.tree())
+        return place.run(*command, merged.tree_before, merge.tree(place, merged))
 
 
 def update(
@@ -89,79 +97,86 @@ def update(
     Raises:
         ScaffoldError: It cannot be updated; nothing was written.
     """
-    around = _repository(project)
-    with landing.workshop(around) as folder:
+    answers.read(project)  # Where there is no project, that is said first.
+    around = repository.around(project)
+    with workshop.opened(around) as folder:
         repository.refuse_if_at_work(around)
+        repository.refuse_if_locked(around)
         repository.refuse_if_changed(around)
         plan = plans.make(project, to, settings, history, told)
         if plan.old == plan.new:
             return None
         place = scratch.make(folder / "scratch", around, own_objects=dry_run)
         merge.take_last_commit(place)
-        untracked = _add_record(place, project)
-        merged = _merge(place, plan, untracked)
-        _refuse_if_unsafe(merged, untracked, commit)
+        is_new = _add_record(place, project)
+        merged = _merge(place, plan, is_new)
+        _refuse_if_unsafe(around, merged)
+        if is_new and (merged.conflicts or not commit):  # Taking it back would remove the record.
+            add = f"git add --force {RECORD} && git commit"
+            raise ScaffoldError(f"{RECORD} is in no commit; put it there before this update: {add}")
         if dry_run:
             return Updated(plan, merged, "")
-        made = landing.land(around, merged, folder, plan.message, untracked, commit=commit)
+        made = landing.land(
+            place, merged, folder, plan.message, commit=commit, record_is_new=is_new
+        )
         return Updated(plan, merged, made)
 
 
-def _repository(project: Path) -> Repository:
-    if not os.path.lexists(project / RECORD):
-        answers.read(project)  # Says so.
-    return repository.around(project)
-
-
 @contextmanager
-def _compared(project: Path, history: Path | None, told: Given | None) -> Iterator[Comparison]:
-    around = _repository(project)
-    landing.refuse_if_unfinished(around)
+def _compared(
+    project: Path, history: Path | None, told: Given | None
+) -> Iterator[tuple[Scratch, Comparison]]:
+    answers.read(project)  # Where there is no project, that is said first.
+    around = repository.around(project)
+    workshop.refuse_if_unfinished(around)
     repository.refuse_if_at_work(around)
     plan = plans.make(project, None, (), history, told)
     with tempfile.TemporaryDirectory(prefix="scaffold-") as folder:
         place = scratch.make(Path(folder, "scratch"), around, own_objects=True)
         merge.take_working_tree(place)
         merged = _merge(place, plan, _add_record(place, project))
-        yield Comparison(plan, merged, obstacles.in_the_way(merged))
+        yield place, Comparison(plan, merged, obstacles.in_the_way(around, merged))
 
 
-def _merge(place: Scratch, plan: Plan, untracked: list[str]) -> Merged:
+def _merge(place: Scratch, plan: Plan, record_is_new: bool) -> Merged:
     old = plans.rendered(plan.old, plan.old_release)
     new = plans.rendered(plan.new, plan.new_release) if plan.new != plan.old else old
     merged = merge.merge(place, old, new, plan.message)
     removed = {change.path for change in merged.yours if change.kind == "removed"}
-    if untracked and removed >= old.keys() - {RECORD}:
+    if record_is_new and removed >= old.keys() - {RECORD}:
         raise ScaffoldError(
             f"no file of {str(plan.project)!r} is in the last commit; commit it first"
         )
     return merged
 
 
-def _add_record(place: Scratch, project: Path) -> list[str]:
+def _add_record(place: Scratch, project: Path) -> bool:
     """Put the record into the scratch tree, if the user's repository does not have it."""
     if RECORD in trees.of_project(place):
-        return []
+        return False
     merge.add_file(place, RECORD, File((project / RECORD).read_bytes()))
-    return [RECORD]
+    return True
 
 
-def _refuse_if_unsafe(merged: Merged, untracked: list[str], commit: bool) -> None:
-    """Refuse what would write over files that are in no commit, or could lose the record."""
-    there = obstacles.in_the_way(merged)
-    if there:
-        named = repository.listed(there)
-        raise ScaffoldError(
-            f"an update would write over files that no commit has: {named}; "
-            "commit them or move them away"
-        )
-    if edited := obstacles.hidden_edits(merged):
-        named = repository.listed(edited)
-        raise ScaffoldError(
-            f"there are changes that git was told to overlook: {named}; "
-            "undo that with `git update-index --no-assume-unchanged`, and commit"
-        )
-    if untracked and (merged.conflicts or not commit):
-        # Taking such an update back would remove it.
-        add = f"git add --force {RECORD} && git commit"
-        raise ScaffoldError(f"{RECORD} is in no commit; put it there before this update: {add}")
+def _refuse_if_unsafe(around: Repository, merged: Merged) -> None:
+    """Refuse what would write over files that are in no commit, or would end half-way."""
+    reasons = (
+        (
+            obstacles.in_the_way(around, merged),
+            "an update would write over files that no commit has: {}; "
+            "commit them or move them away",
+        ),
+        (
+            obstacles.hidden_edits(around, merged),
+            "there are changes that git was told to overlook: {}; "
+            "undo that with `git update-index --no-assume-unchanged` or `--no-skip-worktree`, "
+            "and commit",
+        ),
+        (
+            obstacles.unwritable(around, merged),
+            "you may not write in {}, as an update would; let yourself",
+        ),
+    )
+    for found, reason in reasons:
+        if found:
+            raise ScaffoldError(reason.format(repository.listed(found)))

@@ -10,7 +10,7 @@ from scaffold import releases, render
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
     *("cli", "checks", "project", "reports", "updates", "plans", "render"),
-    *("landing", "obstacles", "merge", "trees", "scratch"),
+    *("landing", "workshop", "moving", "obstacles", "merge", "trees", "scratch"),
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
@@ -20,7 +20,7 @@ BELOW = {
     "migrations": {"archive"},
     "repository": {"git"},
 }
-LEAVES = {"errors", "answers", "quote", "git", "repository"}
+LEAVES = {"errors", "answers", "quote", "git", "repository", "signals"}
 ABROAD = {"torch", "scaffold_runtime", "click"}
 
 

@@ -177,6 +177,42 @@ def test_a_link_to_elsewhere_is_not_written_through(story: Story, tmp_path: Path
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+def test_a_folder_with_a_link_to_a_folder_is_in_the_way(story: Story, tmp_path: Path) -> None:
+    """Where the template has a file now, an untracked folder that holds but a link is kept."""
+    started(story, SOLO, SOLO | {"notes": "theirs\n"})
+    (story.project / "notes").mkdir()
+    (story.project / "notes/link").symlink_to(tmp_path)
+    with pytest.raises(ScaffoldError, match="files that no commit has: notes/link;"):
+        story.update()
+    assert (story.project / "notes/link").readlink() == tmp_path
+
+
+def test_another_repository_in_the_project_is_not_written_into(story: Story) -> None:
+    """Where the template has a file now and a repository of the user's lies, it is named."""
+    started(story, SOLO, SOLO | {"ext/new.py": "theirs\n"})
+    story.git("init", "--quiet", "ext")
+    with pytest.raises(ScaffoldError, match=r"files that no commit has: ext/\.git;"):
+        story.update()
+    assert sorted(path.name for path in (story.project / "ext").iterdir()) == [".git"]
+
+
+def test_a_folder_that_may_not_be_written_is_known_before(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another owner, or on a disk that is mounted to be read: named, and nothing is begun."""
+    started(story, SOLO, SOLO | {"tests/new/test_new.py": "pass\n"})
+    before, access = story.everything(), os.access
+
+    def no_access(path: Path, mode: int) -> bool:
+        return path != story.project / "tests" and access(path, mode)
+
+    monkeypatch.setattr(os, "access", no_access)
+    with pytest.raises(ScaffoldError, match=r"may not write in .*/project/tests, as an update"):
+        story.update()
+    assert story.everything() == before
+    assert not (story.top / ".git" / "scaffold").exists()
+
+
 def test_other_untracked_files_do_not_matter(story: Story) -> None:
     """Files that the update does not write are left alone, also in folders that it empties."""
     started(story, SOLO, {"train.py": LINES})
@@ -197,6 +233,44 @@ def test_edits_that_are_not_committed_are_refused(story: Story, staged: bool) ->
     with pytest.raises(ScaffoldError, match=r"not committed: model\.py; commit or stash"):
         story.update()
     assert story.everything() == before
+
+
+def test_edits_that_git_was_told_to_overlook_elsewhere_are_refused(
+    tmp_path: Path, story: Story
+) -> None:
+    """Also where the update changes nothing: taking it back would reset these files as well."""
+    story = Story(tmp_path / "larger", "top/project")
+    (story.top / "local.cfg").write_text("shared\n")
+    started(story, SOLO, SOLO | {"train.py": LINES + "more\n"})
+    story.git("update-index", "--assume-unchanged", "local.cfg")
+    story.update(dry_run=True)
+    (story.top / "local.cfg").write_text("mine\n")
+    with pytest.raises(ScaffoldError, match=r"git was told to overlook: \.\./local\.cfg"):
+        story.update()
+    assert (story.top / "local.cfg").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("recurse", [False, True])
+def test_edits_in_a_submodule_are_refused_if_a_reset_would_undo_them(
+    story: Story, tmp_path: Path, recurse: bool
+) -> None:
+    """With submodule.recurse git resets submodules, too; without it their edits do not matter."""
+    started(story, SOLO, SOLO | {"train.py": LINES + "more\n"})
+    story.git("init", "--quiet", str(tmp_path / "other"))
+    (tmp_path / "other/file").write_text("theirs\n")
+    story.git("add", "file", at=str(tmp_path / "other"))
+    story.git("commit", "--quiet", "--message", "Other", at=str(tmp_path / "other"))
+    add = ("submodule", "--quiet", "add", str(tmp_path / "other"), "vendor")
+    story.git("-c", "protocol.file.allow=always", *add)
+    story.commit()
+    story.git("config", "submodule.recurse", str(recurse).lower())
+    story.write("vendor/file", "mine\n")
+    if recurse:
+        with pytest.raises(ScaffoldError, match="not committed: vendor; commit or stash"):
+            story.update()
+    else:
+        story.update()
+    assert story.read("vendor/file") == "mine\n"
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
@@ -322,6 +396,13 @@ def test_without_commit_the_update_is_staged(story: Story) -> None:
     assert not (story.top / ".git" / "CHERRY_PICK_HEAD").exists()
     story.git("reset", "--quiet", "--merge")
     assert story.everything() == files
+    story.update(commit=False)
+    story.git("commit", "--quiet")
+    staged = story.git("log", "-1", "--format=%B%T")
+    story.git("reset", "--quiet", "--hard", before)
+    story.update()
+    assert staged == story.git("log", "-1", "--format=%B%T")
+    assert staged.startswith("Update from Scaffold 0.1.0 to 0.2.0, template small\n")
 
 
 def test_a_conflict_without_commit_can_be_taken_back(story: Story) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from updating import LINES, Story
 
-from scaffold import answers, git, updates
+from scaffold import answers, git, repository, updates, workshop
 from scaffold.errors import ScaffoldError
 
 OLD = {
@@ -44,7 +46,6 @@ SETTINGS = {
     "ours": ["pull.twohead=ours", "merge.ff=only", "merge.verifySignatures=true"],
     "safe line ends": ["core.safecrlf=true", "core.autocrlf=input"],
     "editor": ["core.editor=false", "sequence.editor=false"],
-    "sparse": ["core.sparseCheckout=true"],
 }
 
 
@@ -59,6 +60,66 @@ def test_an_update_does_not_depend_on_the_users_settings(story: Story, settings:
         story.git("config", *setting.split("=", 1))
     story.update()
     assert_updated(story)
+
+
+def test_a_sparse_checkout_with_a_sparse_index(tmp_path: Path, story: Story) -> None:
+    """Of a repository of which only the project is checked out, the rest stays away."""
+    story = Story(tmp_path / "larger", "top/project")
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    (story.top / "elsewhere").mkdir()
+    (story.top / "elsewhere/large.txt").write_text("large\n")
+    story.start()
+    story.git("sparse-checkout", "set", "--cone", "--sparse-index", "project")
+    assert not (story.top / "elsewhere").exists()
+    edit_and_update(story)
+    assert_updated(story)
+    assert not (story.top / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("how", ["--depth=1", "--filter=blob:none"])
+def test_a_clone_without_all_objects(story: Story, tmp_path: Path, how: str) -> None:
+    """A clone that has only what its last commit needs is updated without its origin."""
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    story.git("config", "uploadpack.allowFilter", "true")
+    story.write("model.py", "another\n")
+    story.commit()
+    story.git("revert", "--no-edit", "HEAD")
+    story.git("clone", "--quiet", how, f"file://{story.top}", str(tmp_path / "clone"))
+    story.top.rename(tmp_path / "gone")
+    story.top = story.project = tmp_path / "clone"
+    edit_and_update(story)
+    assert_updated(story)
+
+
+def test_a_project_that_was_moved_within_its_repository(tmp_path: Path, story: Story) -> None:
+    """A project is where its record is, wherever it was before."""
+    story = Story(tmp_path / "larger", "top/project")
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    story.git("mv", "project", "elsewhere")
+    story.project = story.top / "elsewhere"
+    edit_and_update(story)
+    assert_updated(story)
+
+
+def test_a_project_that_is_a_submodule(story: Story, tmp_path: Path) -> None:
+    """Its own repository gets the commit; the one around sees that it has another."""
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    around = tmp_path / "around"
+    story.git("init", "--quiet", str(around))
+    add = ("submodule", "--quiet", "add", str(story.top), "project")
+    story.git("-c", "protocol.file.allow=always", *add, at=str(around))
+    story.git("commit", "--quiet", "--message", "Project", at=str(around))
+    story.top = story.project = around / "project"
+    edit_and_update(story)
+    assert_updated(story)
+    assert story.git("status", "--porcelain", at=str(around)) == " M project\n"
 
 
 @pytest.mark.parametrize("pattern", ["*", "*.py", ".scaffold.yml", "core/"])
@@ -281,7 +342,12 @@ def test_a_folder_on_another_disk(story: Story, monkeypatch: pytest.MonkeyPatch)
     story.release("0.1.0", OLD)
     story.release("0.2.0", NEW)
     story.start()
+
+    def link(source: Path, target: Path, **_: bool) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
     monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(os, "link", link)
     edit_and_update(story)
     assert_updated(story)
 
@@ -340,14 +406,43 @@ def test_without_a_repository_or_a_commit_an_update_is_refused(story: Story) -> 
         story.update()
 
 
-def test_a_locked_index_is_refused(story: Story) -> None:
-    """While another git command is at work, an update does not begin."""
+@pytest.mark.parametrize("lock", ["index.lock", "HEAD.lock", "refs/heads/main.lock"])
+def test_while_git_holds_a_lock_an_update_is_refused(story: Story, lock: str) -> None:
+    """While another git command is at work, or one that was killed seems to be, none begins."""
     story.release("0.1.0", OLD)
     story.release("0.2.0", NEW)
     story.start()
-    (story.top / ".git" / "index.lock").touch()
-    with pytest.raises(ScaffoldError, match=r"index\.lock' is there|index\.lock is there"):
+    (story.top / ".git" / lock).touch()
+    before = story.everything()
+    with pytest.raises(ScaffoldError, match=rf"\.git/{lock} is there; wait for it, or remove that"):
         story.update()
+    assert (story.everything(), story.changed) == (before, [])
+
+
+def test_a_line_break_in_the_path_is_said(tmp_path: Path, story: Story) -> None:
+    """Git names paths a line each, so such a place is refused, in one line."""
+    story = Story(tmp_path / "larger", "top/a\nb")
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    with pytest.raises(ScaffoldError, match="holds a line break; rename it") as refusal:
+        story.update()
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("place", ['top/"q"', 'top/"a\\tb', "top/-x", "top/:(glob)x"])
+def test_names_that_git_could_take_for_something_else(
+    tmp_path: Path, story: Story, place: str
+) -> None:
+    """Quotes, backslashes, options and patterns in the name of a folder are but a name."""
+    story = Story(tmp_path / "larger", place)
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW | {'"a\\t" b': "new\n"})
+    story.start()
+    story.git("init", "--quiet")
+    edit_and_update(story)
+    assert_updated(story)
+    assert story.read('"a\\t" b') == "new\n"
 
 
 def test_two_updates_at_once(story: Story) -> None:
@@ -362,6 +457,43 @@ def test_two_updates_at_once(story: Story) -> None:
         with pytest.raises(ScaffoldError, match="another `scaffold update` is at work"):
             story.update()
     story.update()
+
+
+def test_the_lock_of_an_update_that_ends_is_not_taken_for_ours(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opened the lock just before it was removed makes a new one, and works in a new folder."""
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    hold, ends = workshop._hold, iter([True])
+
+    def end_first(lock: TextIO, how: int) -> None:
+        if next(ends, False):
+            shutil.rmtree(story.top / ".git/scaffold")
+        hold(lock, how)
+
+    monkeypatch.setattr(workshop, "_hold", end_first)
+    with workshop.opened(repository.around(story.project)) as folder:
+        assert folder.exists()
+        monkeypatch.undo()
+        with pytest.raises(ScaffoldError, match="another `scaffold update` is at work"):
+            updates.update(story.project, history=story.history)
+    assert not folder.exists()
+
+
+def test_a_disk_without_locks(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some disks of a network know no locks: an update goes on without."""
+
+    def flock(*_: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    edit_and_update(story)
+    assert_updated(story)
 
 
 def test_a_record_that_is_ignored_is_written(story: Story) -> None:
@@ -419,7 +551,7 @@ def assert_updated(story: Story) -> None:
     assert not (story.project / "model.py").exists()
     assert answers.read(story.project).version == "0.2.0"
     assert story.changed == []
-    tracked = story.git("ls-files", "-z").split("\0")
+    tracked = story.git("ls-files", "-z", at=str(story.project)).split("\0")
     assert {"train.py", "core/model.py", ".scaffold.yml"} <= set(tracked)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import random
@@ -11,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ from typing import Any
 import pytest
 from updating import LINES, Story
 
-from scaffold import landing, updates
+from scaffold import answers, git, landing, updates
 from scaffold.errors import ScaffoldError
+from scaffold.moving import Moving
 from scaffold.releases import File
 
 OLD = {"train.py": LINES, "model.py": "layers = 2\n", "gone.py": LINES + "gone\n", "data": "old\n"}
@@ -30,6 +33,7 @@ NEW = {
     "data/new.txt": "new\n",
     "deep/er/new.sh": File(b"#!/bin/sh\n", True),
 }
+PR_SET_CHILD_SUBREAPER = 36
 CHANGES = {"os.mkdir", "os.rename", "os.rmdir", "os.remove", "os.chmod", "os.symlink", "os.link"}
 
 
@@ -43,25 +47,26 @@ def test_killed_at_any_step_nothing_is_lost(story: Story, kind: str, tmp_path: P
     assert outcomes[-1] == "done"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether git was killed")
 @pytest.mark.parametrize("kind", ["clean", "conflict"])
 def test_killed_while_git_is_at_work_nothing_is_lost(
     story: Story, kind: str, tmp_path: Path
 ) -> None:
     """The same when git itself dies with us, somewhere in the middle of what it does."""
     prepare(story, kind)
-    outcomes = list(killed(story, kind, tmp_path, within=True))
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # We hear how git ended.
+    gits: list[int] = []
+    outcomes = list(killed(story, kind, tmp_path, within=True, gits=gits))
+    assert signal.SIGKILL in gits
     assert len(outcomes) > 2
     assert outcomes[-1] == "done"
 
 
-def test_what_an_update_left_half_written_is_named(
-    story: Story, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_update_left_half_written_is_named(story: Story) -> None:
     """Status, diff and update say in one line what happened, and the one command that helps."""
     prepare(story, "clean")
     before = story.everything()
-    monkeypatch.setattr(landing, "_move", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    assert os.waitstatus_to_exitcode(in_a_fork(lambda: story.update())) == -signal.SIGKILL
+    kill_at_first_file(story)
     for command in (
         story.update,
         lambda: updates.compare(story.project, story.history),
@@ -78,23 +83,99 @@ def test_what_an_update_left_half_written_is_named(
     assert updates.compare(story.project, story.history)
 
 
-def test_a_full_disk_is_said_with_what_restores_the_files(
-    story: Story, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["clean", "conflict", "ignored record", "no commit"])
+def test_what_fails_while_files_are_written_is_taken_back(
+    story: Story, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Whatever fails in the middle of writing, the same command takes it back."""
+    """A full disk, at whichever file: index, files and branch are as they were, with no command."""
+    prepare(story, kind)
+    before, index, head = story.everything(), story.git("ls-files", "--stage"), story.head
+    put = Moving.put
+    for full_at in count():
+        files = count()
+
+        def fail(moving: Moving, path: str, source: Path) -> None:
+            if next(files) == full_at:  # noqa: B023
+                raise OSError(errno.ENOSPC, "No space left on device")
+            put(moving, path, source)
+
+        monkeypatch.setattr(Moving, "put", fail)
+        said = refusal(story, lambda: story.update(commit=kind != "no commit"))
+        if not said or story.head != head:  # The record comes after the commit, if none had it.
+            assert bool(said) == (kind == "ignored record")
+            assert said.endswith("restores the working tree: git reset --hard" if said else "")
+            break
+        assert "No space left on device; the update was taken back" in said
+        assert story.everything() == before
+        assert (story.git("ls-files", "--stage"), story.head) == (index, head)
+        assert not (story.top / ".git" / "MERGE_MSG").exists()
+    assert full_at == (4 if kind == "ignored record" else 5)
+    assert "line 5, theirs\n" in story.read("train.py")
+
+
+@pytest.mark.parametrize("path", ["train.py", "gone.py", "deep/er/new.sh", ".scaffold.yml"])
+@pytest.mark.parametrize("how", ["in place", "by renaming"])
+def test_what_somebody_saves_while_files_are_written_stays(
+    story: Story, monkeypatch: pytest.MonkeyPatch, path: str, how: str
+) -> None:
+    """An edit or a new file of just now is not written over: the update is taken back instead."""
     prepare(story, "clean")
     before = story.everything()
+    write = landing._Landing.write_files
 
-    def fail(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def save_first(*arguments: Any, **options: Any) -> None:
+        if how == "by renaming":
+            story.write("saving", "saved just now\n")
+            (story.project / path).parent.mkdir(parents=True, exist_ok=True)
+            (story.project / "saving").replace(story.project / path)
+        else:
+            story.write(path, "saved just now\n")
+        write(*arguments, **options)
 
-    monkeypatch.setattr(landing, "_move", fail)
-    with pytest.raises(ScaffoldError, match=r"No space left .* working tree: git reset --hard$"):
+    monkeypatch.setattr(landing._Landing, "write_files", save_first)
+    with pytest.raises(ScaffoldError, match=f"{path} was (changed|made) meanwhile; .* taken back"):
         story.update()
+    assert story.read(path) == "saved just now\n"
+    after = story.everything()
+    assert {name: file for name, file in after.items() if name != path} == {
+        name: file for name, file in before.items() if name != path
+    }
+    assert [line[3:] for line in story.changed if line[3:] != "own.txt"] == [path]
+
+
+def test_what_was_edited_after_a_kill_is_named(story: Story) -> None:
+    """Whoever works on beside a half-written update is told what `git reset --hard` would undo."""
+    prepare(story, "clean")
+    kill_at_first_file(story)
+    assert "nothing of yours is lost" in refusal(story)
+    story.write("model.py", "hours of work\n")
+    story.write("deep/er/new.sh", "more hours\n")
+    said = refusal(story)
+    assert "these were edited since: deep/er/new.sh, model.py; copy them elsewhere" in said
+    assert "nothing of yours is lost" not in said
+
+
+@pytest.mark.parametrize("lock", ["HEAD.lock", "refs/heads/main.lock", "index.lock"])
+def test_the_lock_of_a_git_that_was_killed_is_named(story: Story, lock: str) -> None:
+    """It keeps git from restoring anything, so it is named before the command that restores."""
+    prepare(story, "clean")
+    kill_at_first_file(story)
+    (story.top / ".git" / lock).touch()
+    assert f".git/{lock}: remove that first; nothing of yours is lost" in refusal(story)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "\0"])
+def test_a_note_that_was_cut_short_is_a_half_written_update(story: Story, content: str) -> None:
+    """After a power cut the note may be empty: nothing is known then, and nothing promised."""
+    prepare(story, "clean")
+    kill_at_first_file(story)
+    (story.top / ".git/scaffold/begun").write_text(content)
+    (story.top / ".git/scaffold/lock").unlink()
+    story.write("model.py", "mine\n")
+    assert "edited since: model.py" in refusal(story)
     story.git("reset", "--quiet", "--hard")
-    assert story.everything() == before
-    monkeypatch.undo()
-    assert updates.compare(story.project, story.history)
+    assert refusal(story) == ""
+    assert story.update()
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -103,18 +184,18 @@ def test_asked_to_end_while_it_writes_an_update_ends_what_it_began(
 ) -> None:
     """Ctrl-C and SIGTERM wait for the few milliseconds in which files are written."""
     prepare(story, "clean")
-    move = landing._move
+    put = Moving.put
 
     def interrupt(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.Signals[name])
-        move(*arguments)
+        put(*arguments)
 
     def interrupted() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Whoever started us ignores it.
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # It gets the signal.
         story.update()
 
-    monkeypatch.setattr(landing, "_move", interrupt)
+    monkeypatch.setattr(Moving, "put", interrupt)
     status = os.waitstatus_to_exitcode(in_a_fork(interrupted))
     assert status in (1, -signal.Signals[name])
     monkeypatch.undo()
@@ -123,17 +204,39 @@ def test_asked_to_end_while_it_writes_an_update_ends_what_it_began(
     assert story.git("log", "-1", "--format=%s").startswith("Update from")
 
 
-def killed(story: Story, kind: str, folder: Path, *, within: bool) -> Iterator[str]:
-    """Kill an update at its n-th step for n = 1, 2, ... and say what came of each."""
+def kill_at_first_file(story: Story) -> None:
+    """Leave an update half written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Moving, "put", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        assert os.waitstatus_to_exitcode(in_a_fork(lambda: story.update())) == -signal.SIGKILL
+
+
+def killed(
+    story: Story, kind: str, folder: Path, *, within: bool, gits: list[int] | None = None
+) -> Iterator[str]:
+    """
+    Kill an update at its n-th step for n = 1, 2, ... and say what came of each.
+
+    Args:
+        story: The project.
+        kind: Of the update.
+        folder: An empty folder, for copies of the project.
+        within: Kill it a moment after a process was started.
+        gits: Takes the signals that ended git's processes.
+    """
     original, history = story.top, story.history
     before, head = story.everything(), story.head
+    committed: list[Any] = []  # States that were tried out already.
     for number in count(1):
         story.top = story.project = folder / str(number)
         shutil.copytree(original, story.top, symlinks=True)
-        status = in_a_fork(lambda: update(story, kind, number, within))  # noqa: B023
+        child = fork(lambda: update(story, kind, number, within))  # noqa: B023
+        status = os.waitpid(child, 0)[1]
+        if gits is not None:
+            gits += ends_of(child)
         assert story.read("own.txt") == "mine\n"
         assert story.read("runs/log.txt") == "ignored\n"
-        outcome = after(story, kind, before, head)
+        outcome = after(story, kind, before, head, committed)
         if os.WIFEXITED(status):
             assert (os.WEXITSTATUS(status), outcome) == (0, "done")
         yield outcome
@@ -143,12 +246,12 @@ def killed(story: Story, kind: str, folder: Path, *, within: bool) -> Iterator[s
             return
 
 
-def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
+def after(story: Story, kind: str, before: dict[str, Any], head: str, committed: list[Any]) -> str:
     """Do what the next command says; return how the project was found."""
-    for lock in (story.top / ".git").rglob("*.lock"):
-        lock.unlink()  # Of a git that was killed itself; git names it, and what to do.
     is_before = story.head == head
     said = refusal(story)
+    for lock in re.findall(r"left (\S+): remove that first", said):
+        Path(lock).unlink()
     if "a cherry-pick is in progress" in said:
         assert (kind, is_before) == ("conflict", True)
         assert "<<<<<<< HEAD\nline 5, mine\n" in story.read("train.py")
@@ -157,6 +260,9 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
         assert story.everything() == before
         return "done"
     if said:
+        if kind == "clean" and (state := (story.everything(), story.changed)) not in committed:
+            committed.append(state)
+            assert_complete_after_a_commit(story)
         command = re.search("working tree: git (.*)", said)
         assert command, said
         story.git(*command[1].split())
@@ -164,6 +270,10 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     else:
         staged = kind == "no commit" and tracked_changes(story)
         outcome = "before" if is_before and not staged else "done"
+    locks = [path for path in (story.top / ".git").glob("**/*.lock") if "scaffold" not in str(path)]
+    for lock in locks:  # Git was killed when all was done: the next update names what it left.
+        assert str(lock) in refusal(story, lambda: story.update(dry_run=True))
+        lock.unlink()
     if outcome == "done" or not is_before:
         assert "line 5, theirs\n" in story.read("train.py")
         assert "line 15, mine\n" in story.read("train.py")
@@ -179,11 +289,32 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     return outcome
 
 
-def refusal(story: Story) -> str:
-    """Return what `scaffold status` refuses the project for, or nothing."""
+def assert_complete_after_a_commit(story: Story) -> None:
+    """Who commits what is half written, as with `git commit -a`, gets the rest by an update."""
+    killed_at, copied = story.top, story.top.with_name("committed")
+    shutil.copytree(killed_at, copied, symlinks=True)
+    story.top = story.project = copied
+    git.attempt("commit", "--quiet", "--all", "--message", "Oops", folder=copied)
+    if "no commit has: data" in refusal(story, lambda: story.update(dry_run=True)):
+        (story.project / "data").unlink()  # Its place had to be given up, so it was not committed.
+    complete = answers.read(story.project).version == "0.2.0"  # The record is written last.
+    assert (story.update() is None) == complete
+    merged = OLD["train.py"].replace("line 15\n", "line 15, mine\n")
+    assert story.read("train.py") == merged.replace("line 5\n", "line 5, theirs\n")
+    for path in ("model.py", "data/new.txt"):
+        assert story.read(path) == NEW[path]
+    assert os.access(story.project / "deep/er/new.sh", os.X_OK)
+    assert not (story.project / "gone.py").exists()
+    assert not tracked_changes(story)
+    story.top = story.project = killed_at
+    shutil.rmtree(copied)
+
+
+def refusal(story: Story, command: Callable[[], Any] | None = None) -> str:
+    """Return what `scaffold status`, or another command, refuses the project for, or nothing."""
     for _ in range(100):
         try:
-            updates.compare(story.project, story.history)
+            command() if command else updates.compare(story.project, story.history)
         except ScaffoldError as error:
             if "is at work here" not in str(error):
                 return str(error)
@@ -244,6 +375,10 @@ def update(story: Story, kind: str, stop_at: int, within: bool) -> None:
 
 
 def in_a_fork(work: Any) -> int:
+    return os.waitpid(fork(work), 0)[1]
+
+
+def fork(work: Any) -> int:
     child = os.fork()
     if not child:
         status = 1
@@ -252,4 +387,11 @@ def in_a_fork(work: Any) -> int:
             status = 0
         finally:
             os._exit(status)
-    return os.waitpid(child, 0)[1]
+    return child
+
+
+def ends_of(group: int) -> Iterator[int]:
+    """Wait for the processes that a killed one left to us; yield the signals that ended them."""
+    with suppress(ChildProcessError):
+        while True:
+            yield os.WTERMSIG(os.waitpid(-group, 0)[1])
