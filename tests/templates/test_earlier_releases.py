@@ -94,7 +94,7 @@ def test_an_edited_project_of_any_release_is_brought_up_to_date(
     assert "epoch 4/4" in went_on.stdout
     assert "epoch 2/4" not in went_on.stdout
     assert "done, says a handler of mine" in went_on.stdout
-    tested = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    tested = python(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
     assert tested.returncode == 0, tested.stdout
 
 
