@@ -107,7 +107,7 @@ def test_an_edited_project_of_any_release_is_brought_up_to_date(
         assert edited.strip() in (folder / file).read_text()
     files = git.run("rev-parse", "HEAD^{tree}", folder=folder)
     if files not in tested:  # All releases lead to the same project, which is tested once.
-        ended = python(folder, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+        ended = python(folder, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
         tested[files] = "" if ended.returncode == 0 else ended.stdout
     assert not tested[files]
 

@@ -128,8 +128,8 @@ def test_a_project_imports_only_what_it_declares(project: Path) -> None:
 
 @pytest.mark.slow
 def test_a_projects_own_tests_pass(project: Path, python: Python) -> None:
-    """What a user runs first is green."""
-    ended = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    """What a user runs first is green, and warns of nothing."""
+    ended = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
 
     assert ended.returncode == 0, ended.stdout
 
