@@ -122,6 +122,9 @@ def make_dataset(images: ImageSet, split: str) -> InMemoryDataset:
     dataset = images.dataset(split, transform=from_pixels)
     if len(dataset) < 2:
         raise UserError(f"the {split} split has {len(dataset)} images, and must have 2 or more")
+    pixels, labels = dataset.tensors
+    if isinstance(pixels, Tensor):  # In memory: mapped once, instead of batch by batch.
+        return InMemoryDataset(from_pixels(pixels), labels)
     return dataset
 
 

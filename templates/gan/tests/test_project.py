@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import shutil
 from pathlib import Path
@@ -117,6 +118,23 @@ def test_a_run_draws_the_same_noise_after_each_epoch(changes, different):
     grids = sorted(Path("runs/first/samples").iterdir())
     assert [path.name for path in grids] == [f"epoch_000{epoch}.png" for epoch in range(4)]
     assert len({path.read_bytes() for path in grids}) == different
+
+
+def test_a_picture_that_cannot_be_written_does_not_end_a_run(caplog, monkeypatch):
+    """On a full disk the training goes on, and says which grid is missing; nothing is left half."""
+
+    def fail_after_the_first_bytes(image, file, *rest, **options):
+        if isinstance(file, Path) and file.name > ".epoch_0000.png.part":
+            file.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(image, file, *rest, **options)
+
+    save = Image.Image.save
+    monkeypatch.setattr(Image.Image, "save", fail_after_the_first_bytes)
+    train.main(train.Settings(**SMALL))
+
+    assert [path.name for path in Path("runs/first/samples").iterdir()] == ["epoch_0000.png"]
+    assert "epoch_0003.png could not be saved: no space left on device" in caplog.text
 
 
 # --- Losses -------------------------------------------------------------------
