@@ -6,13 +6,14 @@ Everything in this project takes images with values from -1 to 1, as the generat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from model import Shape, split_size
+from model import FITTING, Shape, split_size
 from scaffold_runtime import (
     ImageSet,
     InMemoryDataset,
@@ -49,6 +50,7 @@ class Data(NamedTuple):
 def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
     check_settings(settings)
+    settings = fill_in(settings)
     images = read_images(settings)
     shape = Shape(*images.shape)
     split_size(shape)  # Of other sizes there is no model.
@@ -75,6 +77,17 @@ def make_data(settings: Settings) -> Data:
         shape=shape,
         class_names=images.class_names,
         fingerprint=images.fingerprint.sha256,
+    )
+
+
+def fill_in(settings: Settings) -> Settings:
+    """Return the settings with what the loss asks for, where they leave it to that."""
+    critic_steps, beta1, beta2 = FITTING[settings.loss]
+    return replace(
+        settings,
+        critic_steps=settings.critic_steps or critic_steps,
+        beta1=beta1 if settings.beta1 < 0 else settings.beta1,
+        beta2=beta2 if settings.beta2 < 0 else settings.beta2,
     )
 
 
@@ -109,6 +122,9 @@ def make_dataset(images: ImageSet, split: str) -> InMemoryDataset:
     dataset = images.dataset(split, transform=from_pixels)
     if len(dataset) < 2:
         raise UserError(f"the {split} split has {len(dataset)} images, and must have 2 or more")
+    pixels, labels = dataset.tensors
+    if isinstance(pixels, Tensor):  # In memory: mapped once, instead of batch by batch.
+        return InMemoryDataset(from_pixels(pixels), labels)
     return dataset
 
 

@@ -167,6 +167,14 @@ LOSSES = {
     "hinge": (hinge_of_discriminator, minus_score),
     "wgan-gp": (difference, minus_score),
 }
+# What trains well with each: updates of the discriminator in a step, and the betas of Adam. With
+# wgan-gp the betas are the paper's; with its five updates an epoch has few steps of the generator,
+# each being of five batches, and two get further in as many epochs.
+FITTING = {
+    "logistic": (1, 0.5, 0.999),
+    "hinge": (1, 0.5, 0.999),
+    "wgan-gp": (2, 0.0, 0.9),
+}
 
 
 def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, weight: float = 10.0) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from data import Data, to_pixels
 from model import make_generator
 from quality import Classifier, make_evaluator, measure_real_images
 from scaffold_runtime import EMA, Engine, Run, report_run
+from scaffold_runtime.checkpoints.saving import survive_disk_errors
 from scaffold_runtime.data.random_scope import random_scope
-from scaffold_runtime.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +28,9 @@ LINE, GREY = 3, 0.45  # Pixels between images, and of what grey they are.
 def write_samples(trainer: Engine, run: Run[Any], ema: EMA) -> None:
     """Write a grid of what the averaged generator makes of noise that is always the same."""
     path = run.folder / "samples" / f"epoch_{trainer.state.epoch:04}.png"
-    write_grid(path, generate(ema.ema_model, run.settings.noise_size, COLUMNS**2, seed=1), COLUMNS)
+    images = generate(ema.ema_model, run.settings.noise_size, COLUMNS**2, seed=1)
+    with survive_disk_errors(run.settings.on_save_error):
+        write_grid(path, images, COLUMNS)
 
 
 def report_generator(
@@ -101,13 +102,25 @@ def make_grid(images: Tensor, columns: int) -> Tensor:
 
 
 def write_png(path: Path, image: Tensor) -> None:
-    """Write an image `(C, H, W)` with values from 0 to 1, whole or not at all."""
+    """
+    Write an image `(C, H, W)` with values from 0 to 1, whole or not at all.
+
+    Nothing waits for the disk, as it does for a checkpoint: a picture can be drawn again.
+
+    Raises:
+        OSError: It could not be written; `filename` is the path.
+    """
     from PIL import Image
 
     array = image.mul(255).round().byte().movedim(0, -1).squeeze(-1).numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG")
-    write_whole(path, buffer.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        Image.fromarray(array).save(temporary, "PNG")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def plot_grid(images: Tensor, columns: int, width: float = 6.0) -> Figure:

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from data import make_data
+from data import fill_in, make_data
 from model import LOSSES, gradient_penalty, kept_parts, make_models, make_optimizers, restore_kept
 from pictures import report_generator, write_samples
 from quality import make_classifier, make_evaluator
@@ -34,15 +34,15 @@ class Settings(RunSettings):  # Which has run, resume, device, save_every and th
     cache: str | None = None  # The folder for downloads; by default ~/.cache/scaffold.
     image_size: Count = 0  # Pixels of height and width; 0 leaves the images as they are.
     loss: Literal["logistic", "hinge", "wgan-gp"] = "logistic"  # See model.py and README.md.
-    critic_steps: Size = 1  # Updates of the discriminator in a step.
+    critic_steps: Count = 0  # Updates of the discriminator in a step; 0: as the loss asks for.
     noise_size: Size = 32  # Random numbers that an image is made of.
     width: Size = 32  # Channels at full size, doubled with each halving.
     max_epochs: Size = 120  # Passes over the training data.
     batch_size: Size = 32  # Images in one update.
     lr_g: Amount = 1e-3  # Of the generator.
     lr_d: Amount = 1e-3  # Of the discriminator.
-    beta1: Annotated[float, Range(0, 0.999)] = 0.5  # Of Adam, for both.
-    beta2: Annotated[float, Range(0, 0.9999)] = 0.999  # Alike; with wgan-gp the paper has 0.9.
+    beta1: Annotated[float, Range(-1, 0.999)] = -1  # Of Adam, for both; -1: as the loss asks for.
+    beta2: Annotated[float, Range(-1, 0.9999)] = -1  # Alike.
     ema: Annotated[float, Range(0.5, 0.999999)] = 0.99  # What averaged weights keep in an update.
     classifier_steps: Size = 300  # Updates of the classifier that quality is measured with.
     validate_every: Size = 5  # Epochs between two validations.
@@ -52,7 +52,7 @@ class Settings(RunSettings):  # Which has run, resume, device, save_every and th
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return how far the best generator is from the test data."""
     data = make_data(settings)  # What cannot be used is refused before the run has a folder.
-    run = start_run(settings)
+    run = start_run(fill_in(settings))
     settings = run.settings  # One batch of everything with --fast-dev-run.
 
     # --- Parts ----------------------------------------------------------------

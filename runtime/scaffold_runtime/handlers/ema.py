@@ -90,15 +90,18 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         """Take the model's weights into the average."""
-        averages, values = [], []
+        averages, values, copies, originals = [], [], [], []
         for average, value in self._pairs():
             if average.is_floating_point():
                 averages.append(average)
                 values.append(value)
             else:
-                average.copy_(value)
+                copies.append(average)
+                originals.append(value)
         if averages:
             torch._foreach_lerp_(averages, values, self.momentum)
+        if copies:
+            torch._foreach_copy_(copies, originals)
         self._updates += 1
 
     @contextmanager
@@ -127,7 +130,23 @@ class EMA:
             average.copy_(kept)
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Return each averaged tensor with the one it follows."""
-        ours = [*self.ema_model.parameters(), *self.ema_model.buffers()]
-        theirs = [*self.model.parameters(), *self.model.buffers()]
-        return list(zip(ours, theirs, strict=True))
+        """Return each averaged tensor with the one it follows; what layers share once."""
+        both = zip(_tensors(self.ema_model), _tensors(self.model), strict=True)
+        return list({id(average): (average, value) for average, value in both}.values())
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    """
+    Return the parameters and buffers of all layers.
+
+    `nn.Module` makes the name of each as well, which takes longer than the average of a
+    small model.
+    """
+    found: list[Tensor | None] = []
+    layers: list[nn.Module | None] = [model]
+    for layer in layers:  # Which grows meanwhile.
+        if layer is not None:
+            found += layer._parameters.values()
+            found += layer._buffers.values()
+            layers += layer._modules.values()
+    return [tensor for tensor in found if tensor is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import shutil
 from pathlib import Path
@@ -16,9 +17,17 @@ import sample
 import train
 from data import make_data
 from model import LOSSES, Shape, gradient_penalty, make_models, restore_kept
-from quality import frechet_distance, make_classifier, make_evaluator
+from quality import (
+    Classifier,
+    ClassShares,
+    FrechetDistance,
+    frechet_distance,
+    make_classifier,
+    make_evaluator,
+)
 from scaffold_runtime import UserError, parse_settings, read_json_lines, start_run
 from scaffold_runtime.checkpoints import read_checkpoint, write_checkpoint
+from scaffold_runtime.settings import read_settings
 
 # --- Training -----------------------------------------------------------------
 
@@ -41,6 +50,34 @@ def test_the_other_losses_train(loss):
     reached = train.main(train.Settings(**SMALL, loss=loss, critic_steps=2))
 
     assert torch.tensor(reached["frechet"]).isfinite()
+
+
+def test_a_loss_brings_its_own_critic_steps_and_betas():
+    """Where they are not given; a run's config.yaml has what it was trained with."""
+    train.main(train.Settings(**SMALL, loss="wgan-gp", beta2=0.99))
+
+    config = read_settings(train.Settings, Path("runs/first/config.yaml"))
+    assert (config.critic_steps, config.beta1, config.beta2) == (2, 0.0, 0.99)
+    optimizer = read_checkpoint(Path("runs/first/checkpoints/last.pt"))["parts"]["optimizer_d"]
+    assert optimizer["param_groups"][0]["betas"] == (0.0, 0.99)
+    assert optimizer["state"][0]["step"] == 2 * 3 * 4  # Twice in each iteration.
+
+
+def test_a_critic_learns_what_is_real():
+    """After an epoch of wgan-gp, against a slow generator, it tells images it never saw apart."""
+    changes = {"width": 16, "lr_d": 5e-3, "max_epochs": 1, "limit_train_batches": 0}
+    settings = train.Settings(**{**SMALL, **changes}, loss="wgan-gp")
+    train.main(settings)
+    data = make_data(settings)
+    generator, critic = make_models(settings, data.shape, torch.device("cpu"))
+    parts = read_checkpoint(Path("runs/first/checkpoints/last.pt"))["parts"]
+    generator.load_state_dict(parts["generator"])
+    critic.load_state_dict(parts["discriminator"])
+
+    real, _ = next(iter(data.valid))
+    gap = critic(real).mean() - critic(generator(torch.randn(256, settings.noise_size))).mean()
+
+    assert gap > 1
 
 
 def test_what_the_best_checkpoint_reaches_is_logged():
@@ -83,7 +120,59 @@ def test_a_run_draws_the_same_noise_after_each_epoch(changes, different):
     assert len({path.read_bytes() for path in grids}) == different
 
 
+def test_a_picture_that_cannot_be_written_does_not_end_a_run(caplog, monkeypatch):
+    """On a full disk the training goes on, and says which grid is missing; nothing is left half."""
+
+    def fail_after_the_first_bytes(image, file, *rest, **options):
+        if isinstance(file, Path) and file.name > ".epoch_0000.png.part":
+            file.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(image, file, *rest, **options)
+
+    save = Image.Image.save
+    monkeypatch.setattr(Image.Image, "save", fail_after_the_first_bytes)
+    train.main(train.Settings(**SMALL))
+
+    assert [path.name for path in Path("runs/first/samples").iterdir()] == ["epoch_0000.png"]
+    assert "epoch_0003.png could not be saved: no space left on device" in caplog.text
+
+
 # --- Losses -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_pulls_scores_to_their_side(loss):
+    """The discriminator lifts those of real images and lowers others; the generator lifts these."""
+    of_discriminator, of_generator = LOSSES[loss]
+    real, fake = (torch.tensor([0.5, -0.5], requires_grad=True) for _ in range(2))
+
+    of_discriminator(real, fake).backward()
+    assert (real.grad < 0).all()
+    assert (fake.grad > 0).all()
+
+    fake.grad = None
+    of_generator(fake).backward()
+    assert (fake.grad < 0).all()
+
+
+def test_the_logistic_loss_is_a_cross_entropy():
+    """Each score is the logit of being real; the generator has minus the logarithm of that."""
+    of_discriminator, of_generator = LOSSES["logistic"]
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
+
+    expected = -(real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean())
+
+    assert of_discriminator(real, fake).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert of_generator(fake).item() == pytest.approx(-fake.sigmoid().log().mean().item(), rel=1e-5)
+
+
+def test_the_wasserstein_loss_is_a_difference_of_means():
+    """The critic's is minus how much more it gives real images."""
+    of_critic, of_generator = LOSSES["wgan-gp"]
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
+
+    assert of_critic(real, fake).item() == pytest.approx(-1.25 - 0.5)
+    assert of_generator(fake).item() == pytest.approx(1.25)
 
 
 def test_the_hinge_loss_wants_a_margin():
@@ -124,6 +213,35 @@ def test_the_frechet_distance_of_known_gaussians_is_the_closed_form():
 
     assert frechet_distance(one, other) == pytest.approx((1 + 4 + 0) + (4 + 0 + 1))
     assert frechet_distance(one, one) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_distance_is_a_mean_over_sets_as_large_as_the_real_one():
+    """Batches are put together first; then each set of generated images has a distance."""
+    random = torch.Generator().manual_seed(0)
+    real, generated = (torch.randn(*shape, 3, generator=random) for shape in ((20,), (2, 20)))
+    metric = FrechetDistance()
+
+    for part in (slice(0, 12), slice(12, 20)):
+        metric.update((real[part], generated[:, part]))
+
+    one, other = (frechet_distance(real, each) for each in generated)
+    assert metric.compute() == pytest.approx((one + other) / 2)
+
+
+def test_a_generator_that_leaves_out_a_class_has_a_gap():
+    """Of three classes the last, a quarter of the real images, is missing: the second has more."""
+    classifier = Classifier(channels=1, size=8, classes=3)
+    classifier.head = nn.Identity()  # The features are the scores.
+    shares = ClassShares(classifier)
+    first, second, third = torch.eye(3)
+
+    shares.update((torch.stack([first, second]), first.expand(5, 2, 3)))
+    shares.update((torch.stack([third, first]), second.expand(5, 2, 3)))
+
+    reached = shares.compute()
+    assert reached["share_gap"] == 0.25
+    assert reached["real_shares"] == [0.5, 0.25, 0.25]
+    assert reached["generated_shares"] == [0.5, 0.5, 0.0]
 
 
 def test_the_test_draws_other_noise_than_the_validation():
@@ -185,7 +303,7 @@ def test_a_run_of_an_earlier_release_keeps_its_split():
         (["--loss", "softmax"], "softmax"),
         (["--ema", "1"], "ema must be from 0.5 to 0.999999, not 1.0"),
         (["--ema", "0.01"], "ema must be from 0.5"),  # What 0.99 was called in 0.4.0.
-        (["--beta1", "1"], "beta1 must be from 0 to 0.999, not 1.0"),
+        (["--beta1", "1"], "beta1 must be from -1 to 0.999, not 1.0"),
         (["--image-size", "9"], "images of 9 x 9 pixels do not halve down to 4 to 7 pixels"),
         (["--image-size", "4"], "choose an --image-size of 8, 16, 28, 32 or 64"),
         (["--dataset", "image-folder"], "--dataset image-folder needs its folder"),
