@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -16,6 +17,9 @@ from scaffold import __version__
 from scaffold.errors import ScaffoldError, did_you_mean
 
 MISTAKE = 2  # The exit status of whatever the user can put right.
+OURS = 70  # That of what only we can; the systems' own number for it.
+_LONGEST = 2000  # Characters of a message.
+DEBUG = "SCAFFOLD_DEBUG"  # A variable that, if it is set, shows where a slip of ours is.
 
 From = Annotated[
     str | None,
@@ -54,6 +58,8 @@ def main() -> NoReturn:
         status = _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
+    except Exception as error:
+        status = _slip(error)
     sys.exit(status or 0)
 
 
@@ -121,11 +127,22 @@ def status(
     source: From = None,
     trust: Trust = False,
 ) -> int:
-    """Show what you and the template changed, and what would conflict; 1 if behind."""
-    from scaffold import reports, updates
+    """
+    Show what you and the template changed, and what would conflict; 1 if behind.
+
+    Where they cannot be compared, as without git, the releases are shown, and the status is 2.
+    """
+    from scaffold import plans, reports, updates
     from scaffold.sources import Given
 
-    comparison = updates.compare(Path.cwd(), told=Given(source, trust))
+    told = Given(source, trust)
+    try:
+        comparison = updates.compare(Path.cwd(), told=told)
+    except ScaffoldError as error:
+        with suppress(ScaffoldError):  # What is known without a repository.
+            plan = plans.make(Path.cwd(), None, (), None, told)
+            print(reports.standing_as_json(plan, str(error)) if json else reports.standing(plan))
+        raise
     print(reports.status_as_json(comparison) if json else reports.status(comparison))
     return int(reports.is_behind(comparison.plan))
 
@@ -152,7 +169,10 @@ def update(
     ] = None,
     set: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Change an answer; may be given repeatedly."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Change an answer; may be given repeatedly. Without --to the release stays.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
@@ -210,6 +230,9 @@ def check(
     no_tests: Annotated[
         bool, typer.Option("--no-tests", help="Do not run the tests of what is rendered.")
     ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the projects that fail, and say where.")
+    ] = False,
     trust: Trust = False,
 ) -> int:
     """
@@ -220,11 +243,11 @@ def check(
     """
     from scaffold import checks
 
-    outcomes = []
-    for outcome in checks.check(Path(path), template, tests=not no_tests, trust=trust):
+    failed = False
+    for outcome in checks.check(Path(path), template, tests=not no_tests, trust=trust, keep=keep):
         print(outcome, flush=True)
-        outcomes.append(outcome)
-    return int(any(outcome.faults for outcome in outcomes))
+        failed |= bool(outcome.faults)
+    return int(failed)
 
 
 @app.command()
@@ -247,6 +270,17 @@ def _usage_error(error: TyperException) -> int:
     return _fail(f"{message}{nearest} (scaffold --help shows all)")
 
 
+def _slip(error: Exception) -> int:
+    """Say in one line that a mistake of ours was met, and how others can find it."""
+    if os.environ.get(DEBUG):
+        raise error
+    _fail(
+        f"this is a mistake in Scaffold {__version__} itself ({type(error).__name__}: {error}); "
+        f"please report it where you have Scaffold from, with what {DEBUG}=1 shows"
+    )
+    return OURS
+
+
 def _fail(message: str) -> int:
-    print(f"scaffold: {message}", file=sys.stderr)
+    print(f"scaffold: {' '.join(message.split())[:_LONGEST]}", file=sys.stderr)
     return MISTAKE

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scaffold import answers, git, place, quote, releases, render, sources
+from scaffold import answers, git, place, questions, quote, releases, render, sources
 from scaffold.answers import Record
 from scaffold.errors import ScaffoldError
 from scaffold.releases import Release
@@ -62,10 +62,12 @@ def create(
     Raises:
         ScaffoldError: Anything is not usable; nothing was written.
     """
+    if version == "":
+        raise ScaffoldError("--release is empty; say which")
     source = sources.of(history=history, given=told)
-    release = source.read(version) if version else source.newest()
+    release = source.newest() if version is None else source.read(version)
     about = render.template(release, template)
-    given = answers.parse(settings, render.questions(release))
+    given = questions.parse(settings, render.questions(release))
     target = place.find(f"my-{about.name}" if path is None else path)
     shown = _shown(target)  # Now: the current folder itself may be about to be replaced.
     replies = _answers(release, about.name, given, target.name, ask=not defaults and _at_terminal())
@@ -153,16 +155,16 @@ def _answers(
 ) -> dict[str, Any]:
     """Return answers to all questions, every one of them checked."""
     taken = render.reserved_names(release, template)
-    answers.check(given, taken)
+    questions.check(given, taken)
     if ask:
-        name = answers.suggestion(folder_name, taken)
-        problem = partial(answers.problem, taken=taken)
+        name = questions.suggestion(folder_name, taken)
+        problem = partial(questions.problem, taken=taken)
         replies = render.ask(release, template, given, name, problem)
     else:
         replies = render.ask(release, template, given, folder_name)
     if unknown := given.keys() - replies.keys():
         raise ScaffoldError(f"template {template!r} has no question {min(unknown)!r}")
-    answers.check(replies, taken)
+    questions.check(replies, taken)
     return replies
 
 

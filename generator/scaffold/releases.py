@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaffold import archive, git
-from scaffold.errors import ScaffoldError, did_you_mean
+from scaffold.errors import ScaffoldError, did_you_mean, short
 
 HISTORY = "templates/history"
 _RELEASED = ("templates", "runtime/scaffold_runtime")
-_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", re.ASCII)
+_NUMBER = r"(0|[1-9]\d{0,8})"
+_VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def release(version: str, repository: Path) -> Path:
     """
     history = repository / HISTORY
     if not is_version(version):
-        raise ScaffoldError(f"{version!r} is not a version; write three numbers, as in 1.2.0")
+        raise ScaffoldError(f"{short(version)} is not a version; write three numbers, as in 1.2.0")
     released = versions(history)
     if released and archive.order(version) <= archive.order(released[-1]):
         raise ScaffoldError(f"{version} is not above the newest release, {released[-1]}")
@@ -114,7 +115,9 @@ def read(version: str, history: Path) -> Release:
     """
     released = versions(history)
     if version not in released:
-        raise ScaffoldError(f"there is no release {version!r}{did_you_mean(version, released)}")
+        raise ScaffoldError(
+            f"there is no release {short(version)}{did_you_mean(version, released)}"
+        )
     chain = list(archive.chain(version, history))
     wanted = {entry["sha256"] for entry in chain[0].manifest["files"]}
     contents: dict[str, bytes] = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scaffold import archive, forms, git, releases, remote
-from scaffold.errors import ScaffoldError, did_you_mean
+from scaffold.errors import ScaffoldError, did_you_mean, short
 from scaffold.forms import Folder
 from scaffold.releases import Release
 from scaffold.remote import Commit, Repository
@@ -214,4 +214,4 @@ def _zips(kinds: Mapping[str, str]) -> dict[str, str]:
 
 def _missing(version: str, known: list[str], name: str) -> ScaffoldError:
     hint = did_you_mean(version, known) or f"; the newest is {known[-1]}"
-    return ScaffoldError(f"there is no release {version!r} of {name!r}{hint}")
+    return ScaffoldError(f"there is no release {short(version)} of {name!r}{hint}")

@@ -17,7 +17,7 @@ from comparing import contents
 from hypothesis import example, given, settings, strategies
 from texts import LINES, shown
 
-from scaffold import answers, project
+from scaffold import answers, project, questions
 from scaffold.answers import Record
 from scaffold.errors import ScaffoldError
 
@@ -66,7 +66,7 @@ def test_any_line_of_text_is_a_description(text: str) -> None:
         ord(c) < 32 or 127 <= ord(c) < 160 for c in text
     )
     one_line = plain and text.splitlines()[0] == text
-    assert (answers.problem("description", text, {}) == "") == (encodable and one_line)
+    assert (questions.problem("description", text, {}) == "") == (encodable and one_line)
 
 
 @pytest.mark.parametrize(
@@ -127,20 +127,73 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert (tmp_path / ".scaffold.yml").read_text().startswith("# Where this project comes from")
 
 
+def test_a_record_in_another_form_says_the_same(tmp_path: Path) -> None:
+    """Order, comments, line ends and further keys are the user's; written back, they are there."""
+    text = "# Ours\r\nanswers: {a: 1}\r\nversion: 1.0.0 # pinned\r\nteam: x\r\ntemplate: small\r\n"
+    (tmp_path / ".scaffold.yml").write_bytes(text.encode())
+    record = answers.read(tmp_path)
+    assert record == Record("small", "1.0.0", {"a": 1})
+    answers.write(record, tmp_path)
+    assert (tmp_path / ".scaffold.yml").read_bytes() == text.encode()
+
+
+SAID = "template: small\nversion: 1.0.0\nanswers: {}\n"
+
+
 @pytest.mark.parametrize(
-    "damaged", ["", "a: [", "- 1", "template: 1\nversion: 2\nanswers: {}", "\x00"]
+    ("record", "wrong"),
+    [
+        ("", "it does not say template, version and answers"),
+        ("- 1", "it does not say template, version and answers"),
+        ("text", "it does not say template, version and answers"),
+        ("a: [", "it is no YAML, line 1: "),
+        ("\x00", "it is no YAML"),
+        ("1: " + "1" * 5000, "it is no YAML"),
+        (b"\xff", "it is not UTF-8"),
+        ("[" * 20_000, "it is nested too deeply"),
+        ("<<<<<<< HEAD\n" + SAID, "it has the marks of a conflict"),
+        (SAID.replace("template", "tmplate"), "it has no `template`"),
+        (SAID.replace("1.0.0", "0.1"), "its `version` is 0.1, not text; quotes make it one"),
+        (SAID.replace("1.0.0", "~"), "its `version` is None, not text"),
+        (SAID + "from: [1]\n", r"its `from` is \[1\], not text"),
+        (SAID.replace("{}", "[1]"), "it has no `answers`, each with"),
+        (SAID.replace("{}", "{1: a}"), "it has no `answers`, each with"),
+    ],
+    ids=str,
 )
-def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path, damaged: str) -> None:
-    """A record that Scaffold did not write is named in one line."""
-    (tmp_path / ".scaffold.yml").write_text(damaged)
-    with pytest.raises(ScaffoldError, match=r"scaffold\.yml' is damaged"):
+def test_a_damaged_record_is_refused_in_one_line(
+    tmp_path: Path, record: str | bytes, wrong: str
+) -> None:
+    """A record that Scaffold did not write: what is wrong with it, and none of Python's words."""
+    (tmp_path / ".scaffold.yml").write_bytes(
+        record if isinstance(record, bytes) else record.encode()
+    )
+    with pytest.raises(ScaffoldError, match=rf"scaffold\.yml' is damaged: {wrong}") as refusal:
+        answers.read(tmp_path)
+    assert len(str(refusal.value)) < 300 + len(str(tmp_path))
+    assert "Error" not in str(refusal.value)
+
+
+def test_a_record_that_cannot_be_read_is_no_damage(tmp_path: Path) -> None:
+    """A folder of its name is called what it is."""
+    (tmp_path / ".scaffold.yml").mkdir()
+    with pytest.raises(ScaffoldError, match=r"scaffold.yml' cannot be read: Is a directory"):
         answers.read(tmp_path)
 
 
 def test_a_folder_without_a_record_is_no_project(tmp_path: Path) -> None:
     """A folder without a record is refused in one line."""
-    with pytest.raises(ScaffoldError, match="is no project of Scaffold's"):
+    with pytest.raises(ScaffoldError, match=r"is no project of Scaffold's: no \.scaffold\.yml$"):
         answers.read(tmp_path)
+
+
+def test_from_a_folder_of_a_project_the_project_is_named(tmp_path: Path) -> None:
+    """Whoever stands in a subfolder is told where the project is."""
+    inside = tmp_path / "project" / "tests" / "data"
+    inside.mkdir(parents=True)
+    answers.write(Record("small", "1.0.0", {}), tmp_path / "project")
+    with pytest.raises(ScaffoldError, match=r"it lies in the project '.*/project': go there"):
+        answers.read(inside)
 
 
 def refused(given: Mapping[str, str], history: Path, folder: Path) -> str:

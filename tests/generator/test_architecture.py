@@ -9,18 +9,21 @@ from scaffold import releases, render
 
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
-    *("cli", "checks", "project", "reports", "updates", "plans", "render"),
+    *("cli", "checks", "combinations", "project", "reports", "rows", "clashes"),
+    *("updates", "plans", "render"),
     *("landing", "workshop", "moving", "obstacles", "merge", "trees", "scratch"),
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
-    "checks": {"contents"},
+    "answers": {"rewrite"},
+    "checks": {"faults", "programs"},
+    "programs": {"answers", "archive"},
     "project": {"place"},
     "sources": {"migrations"},
     "migrations": {"archive"},
     "repository": {"git"},
 }
-LEAVES = {"errors", "answers", "quote", "git", "repository", "signals"}
+LEAVES = {"errors", "answers", "questions", "quote", "git", "repository", "signals"}
 ABROAD = {"torch", "scaffold_runtime", "click"}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from teams import COPIER, Team
 
-from scaffold import checks
+from scaffold import checks, programs
 from scaffold.checks import Outcome
 from scaffold.errors import ScaffoldError
 
@@ -111,27 +112,72 @@ def test_ruff_is_asked_where_there_are_rules(team: Team, text: str, fault: str) 
     assert fault in str(outcomes(team)[0])
 
 
-def test_tests_run_once_for_each_set_of_files(team: Team, tmp_path: Path) -> None:
-    """Two sets of files, with and without documentation: two runs, in the rendered project."""
-    log = tmp_path / "log"
-    code = (
-        "from pathlib import Path\n\n\ndef test_it():\n"
-        f"    with Path({str(log)!r}).open('a') as log:\n"
-        "        log.write(f\"{Path('DOCS.md').exists()} \")\n"
-    )
+BARE = COPIER[: COPIER.index("docs:")].replace("{% if not docs %}/DOCS.md{% endif %}", "/no.md")
+SIZE = "size:\n  type: str\n  help: How large\n  choices: [small, large]\n  default: small\n"
+
+
+def test_tests_run_for_every_content(team: Team) -> None:
+    """An answer that changes nothing but a line of a file is tested with each of its values."""
+    team.write("copier.yml", BARE + SIZE)
+    team.write("mine/conf.py.jinja", "SIZE = {{ python(size) }}\n")
+    code = 'from conf import SIZE\n\n\ndef test_it():\n    assert SIZE == "small"\n'
     team.write("mine/tests/test_it.py", code)
+    team.write("mine/conftest.py", "")
+    found = {outcome.what: bool(outcome.faults) for outcome in checks.check(team.folder)}
+    assert len(found) == 4
+    assert found == {what: "size=large" in what for what in found}
+
+
+def test_hostile_texts_are_tested_too(team: Team) -> None:
+    """A text that parses everywhere and breaks a program is found by its tests."""
+    team.write("copier.yml", f"{BARE}note:\n  type: str\n  help: x\n  default: ''\n")
+    team.write("mine/note.txt.jinja", "{{ note }}")
+    code = "from pathlib import Path\n\n\ndef test_it():\n    assert '$' not in Path('note.txt')"
+    team.write("mine/tests/test_it.py", f"{code}.read_text()\n")
+    found = {outcome.what: bool(outcome.faults) for outcome in checks.check(team.folder)}
+    assert found == {what: "hostile" in what for what in found}
+
+
+def test_projects_that_are_alike_are_tested_once(team: Team, tmp_path: Path) -> None:
+    """What an answer leaves as it is runs once; a second time its outcome is said, good or bad."""
+    team.write("copier.yml", BARE + SIZE)
+    log = tmp_path / "log"
+    code = f"def test_it():\n    with open({str(log)!r}, 'a') as log:\n        log.write('x')\n"
+    team.write("mine/tests/test_it.py", code)
+    team.write("mine/README.md.jinja", "Nobody's name\n")
     said = [outcome.passed for outcome in checks.check(team.folder)]
-    assert log.read_text() == "True False "
-    assert ["passed" in passed for passed in said] == [True, False, True, False]
+    assert log.read_text() == "x"
+    assert ["as above" in passed for passed in said] == [False, *[True] * 3]
+    team.write("mine/tests/test_it.py", f"{code}    assert False\n")
+    bad = list(checks.check(team.folder))
+    assert log.read_text() == "xx"
+    assert all(outcome.faults for outcome in bad)
+    assert bad[-1].faults == ("tests: FAILED tests/test_it.py::test_it - assert False, as above",)
 
 
-def test_the_command_fails_with_a_test(scaffold: Any, team: Team) -> None:
-    """Status 1, a line that names the test; without the tests, status 0."""
-    team.write("mine/tests/test_it.py", "def test_it():\n    assert False\n")
+def test_a_failure_says_why(scaffold: Any, team: Team) -> None:
+    """Status 1, the test and its error; also where a test cannot be imported at all."""
+    team.write("copier.yml", BARE)
+    team.write("mine/tests/test_it.py", "import nothere\n")
     done = scaffold("check", "team", "--template", "mine")
     assert done.returncode == 1
-    assert "mine  docs=yes plain texts: FAILED\n    tests: FAILED tests/test_it.py" in done.stdout
+    assert "mine  plain texts: FAILED\n    tests: ERROR tests/test_it.py" in done.stdout
+    assert "No module named 'nothere'" in done.stdout
     assert scaffold("check", "team", "--no-tests").returncode == 0
+
+
+def test_what_failed_can_be_kept(
+    team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """--keep leaves the project that fails, and says where; without it nothing is left."""
+    (tmp_path / "rendered").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "rendered"))
+    team.write("mine/train.py", "print(\n")
+    outcomes(team)
+    assert list((tmp_path / "rendered").iterdir()) == []
+    said = next(checks.check(team.folder, tests=False, keep=True)).faults[-1]
+    kept = Path(said.removeprefix("kept in "))
+    assert (kept / "train.py").read_text() == "print(\n"
 
 
 def test_what_may_not_be_in_a_template_is_a_fault(scaffold: Any, team: Team) -> None:
@@ -145,7 +191,8 @@ def test_what_may_not_be_in_a_template_is_a_fault(scaffold: Any, team: Team) -> 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["missing"], "there is no folder 'missing'"),
+        (["missing"], "'missing' does not exist"),
+        (["team/copier.yml"], "'team/copier.yml' is a file"),
         (["."], "there are no templates in '.'"),
         (["team", "--template", "mime"], "did you mean 'mine'?"),
         ([], "missing argument"),
@@ -178,6 +225,6 @@ def test_help_says_that_tests_are_executed(scaffold: Any) -> None:
 
 def test_pytest_is_needed_only_for_tests(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pytest, one line names the option that does without."""
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    monkeypatch.setattr(programs, "find_spec", lambda name: None)
     with pytest.raises(ScaffoldError, match=r"pytest is not installed here.*--no-tests"):
         next(checks.check(team.folder))

@@ -24,7 +24,7 @@ def read(folder: Path) -> dict[str, bytes]:
     }
 
 
-def faults(
+def find(
     files: Mapping[str, bytes], rendered: Collection[str], words: Collection[str]
 ) -> Iterator[str]:
     """
