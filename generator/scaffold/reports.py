@@ -19,7 +19,8 @@ from scaffold.updates import Comparison, Updated
 
 def status(comparison: Comparison) -> str:
     """Show as a table how a project and its template went apart."""
-    plan, found = comparison.plan, rows.of(comparison.merged, comparison.obstacles)
+    plan = comparison.plan
+    found = rows.of(plan.project, comparison.merged, comparison.obstacles)
     lines = [standing(plan)]
     if found:
         lines += ["", *rows.table(found)]
@@ -39,7 +40,7 @@ def status(comparison: Comparison) -> str:
 def status_as_json(comparison: Comparison) -> str:
     """Write what `status` shows for programs."""
     merged = comparison.merged
-    found = rows.of(merged, comparison.obstacles)
+    found = rows.of(comparison.plan.project, merged, comparison.obstacles)
     return _json(
         {
             **_facts(comparison.plan),
@@ -73,7 +74,7 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     if done is None:
         return "Nothing to update: the project is of that release, with these answers."
     plan, merged = done.plan, done.merged
-    found = rows.of(merged)
+    found = rows.of(plan.project, merged)
     said = f"{plan.message}: {rows.changed(found)}"
     if merged.conflicts:
         number = sum(row.update == rows.CONFLICT for row in found)

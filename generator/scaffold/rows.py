@@ -27,12 +27,12 @@ class Row:
     update: str
 
 
-def of(merged: Merged, obstacles: Iterable[str] = ()) -> list[Row]:
+def of(project: Path, merged: Merged, obstacles: Iterable[str] = ()) -> list[Row]:
     """List the files that either side changed, and those in conflict."""
     theirs = {change.path: change for change in merged.theirs}
     own = {change.path for change in merged.yours if change.kind == "added"} - theirs.keys()
     yours = {change.path: change for change in merged.yours if change.path not in own}
-    project, in_the_way = merged.scratch.repository.project, set(obstacles)
+    in_the_way = set(obstacles)
     found: dict[str, Row] = {}
     shown = set()
     for path in sorted(yours.keys() | theirs.keys()):
