@@ -71,7 +71,8 @@ def land(
                 landing.leave_state(message, picking=commit)
         except (OSError, ScaffoldError) as error:
             raise landing.take_back(error) from None
-        landing.finish(record=record_is_new)
+        if record_is_new:
+            landing.add_record()
         workshop.end(folder)
     return made
 
@@ -110,6 +111,7 @@ class _Landing:
         self._take_entries(others)  # Now: no commit of what is half written is to lack them.
         if record:
             self._write_record()
+        self._refresh()
 
     def leave_state(self, message: str, *, picking: bool) -> None:
         """Leave to git what the commit is to be, and the merge to which it belongs."""
@@ -132,11 +134,10 @@ class _Landing:
             return ScaffoldError(f"the update was not finished: {another}; {workshop.RESTORE}")
         return ScaffoldError(f"{error}; the update was taken back, and all is as it was")
 
-    def finish(self, *, record: bool) -> None:
-        """Write the record if no commit had it, and let the index know the files as they lie."""
+    def add_record(self) -> None:
+        """Write the record after the commit: had the index known it, a reset would remove it."""
         try:
-            if record:  # Only now: had the index known it before, a reset would remove it.
-                self._write_record()
+            self._write_record()
             self._refresh()
         except (OSError, ScaffoldError) as error:
             said = f"the update was not finished: {error}; {workshop.RESTORE}"
@@ -166,6 +167,7 @@ class _Landing:
         self._change_index("update-index", "-z", "--index-info", given="".join(lines))
 
     def _refresh(self) -> None:
+        """Let the index know the files as they lie."""
         self._change_index("update-index", "-q", "--refresh", may_fail=True)
 
     def _change_index(self, *command: str, given: str = "", may_fail: bool = False) -> None:
