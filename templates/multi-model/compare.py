@@ -17,12 +17,12 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 import train
-from learning import Mode
+from modes import ONLY_WITH, Mode, is_used
 from results import read_test_numbers
 from scaffold_runtime import UserError, launch, plain_settings, write_report
 from scaffold_runtime.files import write_whole
 from scaffold_runtime.run_settings import CHANGEABLE, RUNS
-from scaffold_runtime.settings import Size, read_settings
+from scaffold_runtime.settings import Size, read_settings, refuse_unused
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,12 @@ def main(settings: Settings) -> None:
     """Train what is missing; print the table, and write it with a figure."""
     if settings.resume or settings.evaluate:
         raise UserError("compare.py goes on by itself, and evaluates: leave out the option")
+    if settings.mode != Settings.mode:
+        raise UserError(f"compare.py runs several modes: give --modes {settings.mode}, not --mode")
     modes: list[Mode] = ["alone", *(mode for mode in settings.modes if mode != "alone")]
+    for name, (_, fitting) in ONLY_WITH.items():
+        if not any(is_used(name, mode) for mode in modes):
+            refuse_unused(settings, {name: ("modes", fitting)})
     if settings.fast_dev_run:
         for mode in modes:
             train.main(_settings_of(settings, mode, settings.seed))
@@ -102,7 +107,8 @@ def accuracies(numbers: Numbers, model: str) -> list[float]:
 
 
 def _settings_of(settings: Settings, mode: Mode, seed: int) -> train.Settings:
-    shared = {field.name: getattr(settings, field.name) for field in fields(train.Settings)}
+    names = [field.name for field in fields(train.Settings) if is_used(field.name, mode)]
+    shared = {name: getattr(settings, name) for name in names}
     run = f"{settings.run}-{mode}-{seed}"
     return train.Settings(**{**shared, "run": run, "mode": mode, "seed": seed})
 
@@ -113,7 +119,7 @@ def _check_that_it_is_the_same(run: train.Settings) -> None:
         return
     before = asdict(read_settings(train.Settings, config))
     for name, value in asdict(run).items():
-        if name not in SAME and before[name] != value:
+        if name not in SAME and is_used(name, run.mode) and before[name] != value:
             raise UserError(
                 f"{name} is {before[name]} in {config}, not {value}: begin another comparison "
                 "with --run, or this one again with --overwrite"

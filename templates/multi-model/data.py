@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scaffold_runtime import (
     ImageSet,
@@ -21,6 +21,7 @@ from scaffold_runtime import (
     derive_seed,
     read_image_set,
 )
+from scaffold_runtime.data import read_drawing, shift_at_random
 
 if TYPE_CHECKING:
     from train import Settings
@@ -103,42 +104,4 @@ def read_images(seed: int) -> ImageSet:
 
 def read_image(path: Path) -> Tensor:
     """Return a picture, for predict.py, as the data has them: ink is 1, cropped, 8 x 8 pixels."""
-    from matplotlib.image import imread
-
-    try:
-        pixels = torch.from_numpy(imread(path).copy()).float()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a picture: {error}") from None
-    if pixels.ndim == 3 and pixels.shape[-1] == 4:  # What is transparent shows white paper.
-        full = 255 if pixels.max() > 1 else 1
-        opaque = pixels[..., 3:] / full
-        pixels = opaque * pixels[..., :3] + (1 - opaque) * full
-    grey = pixels[..., :3].mean(dim=-1) if pixels.ndim == 3 else pixels
-    grey = grey / 255 if grey.max() > 1 else grey
-    border = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = 1 - grey if border.mean() > 0.5 else grey  # Dark ink on light paper is turned round.
-    if ink.max() - ink.min() < 0.1:
-        raise UserError(f"{path} shows nothing: it is of one colour")
-    return fit(ink).unsqueeze(0)
-
-
-def fit(ink: Tensor) -> Tensor:
-    """Crop to the ink, keep the proportions, and average down to the size of the data."""
-    rows, columns = (ink > 0.5 * ink.max()).nonzero(as_tuple=True)
-    cropped = ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    missing = cropped.shape[0] - cropped.shape[1]
-    sides = [max(missing, 0) // 2, (max(missing, 0) + 1) // 2]
-    ends = [max(-missing, 0) // 2, (max(-missing, 0) + 1) // 2]
-    square = nn.functional.pad(cropped, sides + ends)
-    return nn.functional.adaptive_avg_pool2d(square.unsqueeze(0), IMAGE_SHAPE[1:])[0]
-
-
-def shift_at_random(images: Tensor, most: int) -> Tensor:
-    """Move each image by up to `most` pixels each way; what comes in at the edges is 0."""
-    count, _, height, width = images.shape
-    padded = nn.functional.pad(images, [most] * 4)
-    down, right = torch.randint(0, 2 * most + 1, (2, count, 1))
-    rows = down + torch.arange(height)
-    columns = right + torch.arange(width)
-    samples = torch.arange(count)[:, None, None]
-    return padded[samples, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    return read_drawing(path, IMAGE_SHAPE[-1])

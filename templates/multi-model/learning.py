@@ -1,9 +1,9 @@
-"""How the models learn: who in which epoch, by which losses, by which updates."""
+"""How the models learn: by which losses, and by which updates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,26 +11,14 @@ from torch import Tensor, nn, optim
 
 from data import UNKNOWN
 from scaffold_runtime import cosine_with_warm_up
+from scaffold_runtime.settings import Range
 
 if TYPE_CHECKING:
     from train import Settings
 
-# Both learn, the student from the teacher; the teacher before the student; each from the
-# other, as equals; the student with its labels alone.
-Mode = Literal["together", "frozen", "mutual", "alone"]
+Schedule = Literal["cosine", "constant"]  # After the rise: a fall to 0, or none.
+Temperature = Annotated[float, Range(0.1, 100)]
 Criterion = Callable[[Tensor, Tensor], Tensor]
-
-
-def learners(settings: Settings, epoch: int) -> list[str]:
-    """Return the names of the models that learn in an epoch, counted from 1."""
-    if settings.mode == "frozen":
-        return ["teacher"] if epoch <= settings.teacher_epochs else ["student"]
-    return ["student"] if settings.mode == "alone" else ["student", "teacher"]
-
-
-def all_epochs(settings: Settings) -> int:
-    """Return the epochs of a run: the student's, and those a teacher learns in before."""
-    return settings.max_epochs + (settings.teacher_epochs if settings.mode == "frozen" else 0)
 
 
 def make_optimizers(
@@ -41,23 +29,33 @@ def make_optimizers(
 
     Args:
         models: By name.
-        settings: Have the peaks of the learning rates, and how long they rise.
+        settings: Have the peaks of the learning rates, how long they rise, and whether they fall.
         epoch_length: Iterations.
     """
-    plans = {"student": (settings.student_lr, settings.student_warm_up, settings.max_epochs)}
+    of_student = settings.student_schedule, settings.student_warm_up
+    of_teacher = settings.teacher_schedule, settings.teacher_warm_up
+    plans = {"student": (settings.student_lr, settings.max_epochs, *of_student)}
     if settings.mode == "mutual":  # Peers are equal but for their first weights.
         plans["teacher"] = plans["student"]
     elif settings.mode != "alone":
         epochs = settings.teacher_epochs if settings.mode == "frozen" else settings.max_epochs
-        plans["teacher"] = (settings.teacher_lr, settings.teacher_warm_up, epochs)
+        plans["teacher"] = (settings.teacher_lr, epochs, *of_teacher)
     optimizers: dict[str, optim.Optimizer] = {}
     schedulers: dict[str, optim.lr_scheduler.LRScheduler] = {}
-    for name, (lr, warm_up, epochs) in plans.items():
+    for name, (lr, epochs, schedule, warm_up) in plans.items():
         weights = models[name].parameters()
         optimizers[name] = optim.AdamW(weights, lr, weight_decay=settings.weight_decay, fused=True)
-        factor = cosine_with_warm_up(epochs * epoch_length, warm_up)
+        factor = make_factor(schedule, epochs * epoch_length, warm_up)
         schedulers[name] = optim.lr_scheduler.LambdaLR(optimizers[name], factor)
     return optimizers, schedulers
+
+
+def make_factor(schedule: Schedule, steps: int, warm_up: float) -> Callable[[int], float]:
+    """Return a function from the step to the factor of the peak: after a rise, cosine or 1."""
+    if schedule == "cosine":
+        return cosine_with_warm_up(steps, warm_up)
+    rise = max(round(warm_up * steps), 1)
+    return lambda step: min((step + 1) / rise, 1.0)
 
 
 def make_criteria(settings: Settings) -> tuple[Criterion, Criterion]:
@@ -74,6 +72,28 @@ def make_criteria(settings: Settings) -> tuple[Criterion, Criterion]:
         return settings.soft_weight * distillation_loss(scores, targets, temperature)
 
     return nn.CrossEntropyLoss(ignore_index=UNKNOWN), soft
+
+
+def choose_targets(
+    settings: Settings,
+    models: Mapping[str, nn.Module],
+    scores: Mapping[str, Tensor],
+    images: Tensor,
+) -> dict[str, Tensor]:
+    """
+    Return what learners go by beside labels, by their names: the scores of another model.
+
+    Args:
+        settings: Have the mode.
+        models: By name.
+        scores: Of those that learn, in training.
+        images: All of the batch.
+    """
+    if settings.mode == "mutual":  # As in the paper, peers learn from scores in training.
+        return {"student": scores["teacher"], "teacher": scores["student"]}
+    if settings.mode == "alone" or "student" not in scores:
+        return {}
+    return {"student": soft_targets(models["teacher"], images)}
 
 
 @torch.no_grad()

@@ -19,7 +19,6 @@ from scaffold_runtime import (
     Loss,
     Run,
     RunningAverage,
-    State,
     TerminateOnNan,
     read_json_lines,
     report_run,
@@ -28,6 +27,7 @@ from scaffold_runtime import (
 )
 from scaffold_runtime.figures import plot_confusion_matrix, plot_images
 from scaffold_runtime.run_settings import RUNS
+from scaffold_runtime.settings import read_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,8 @@ LOSSES = ("student_loss", "student_soft_loss", "teacher_loss", "teacher_soft_los
 ALONE = "alone"  # The run that others are reported beside, if it is there and finished.
 # What must be the same in both, or the difference would not be the teacher's.
 STUDENTS = (
-    *("seed", "labels", "student_width", "student_lr", "student_warm_up", "weight_decay"),
+    *("seed", "labels", "student_width", "weight_decay"),
+    *("student_lr", "student_warm_up", "student_schedule"),
     *("max_epochs", "batch_size", "labelled_batch_size", "max_shift", "validate_every"),
 )
 
@@ -65,7 +66,8 @@ def watch_losses(trainer: Engine) -> None:
     """Average the losses that the steps return, which differ by mode and epoch; end at NaN."""
     for name in LOSSES:
         RunningLoss(name).attach(trainer, name)
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, TerminateOnNan())
+    stop = TerminateOnNan(advice="try a lower learning rate: --student-lr, --teacher-lr")
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
 
 
 def make_evaluator(models: Mapping[str, nn.Module], device: torch.device) -> Engine:
@@ -108,22 +110,19 @@ def restore_all(folder: Path, models: Mapping[str, nn.Module]) -> None:
 
 def report_models(
     run: Run[Any],
-    state: State,
     models: Mapping[str, nn.Module],
     data: Iterable[tuple[Tensor, Tensor]],
     reached: Mapping[str, float],
 ) -> None:
     """
-    Log what the best checkpoints reached on the test data, and write the page of the run.
+    Write the page of a run.
 
     Args:
         run: The run.
-        state: The trainer's.
         models: By name.
         data: Batches of test images and labels.
-        reached: Their numbers, by name.
+        reached: What the best checkpoints reached on these, by name.
     """
-    run.logger.log("test", state, reached)
     images, labels, said = _predict(models, data, run.device)
     classes = len(CLASS_NAMES)
     counts = torch.bincount(labels * classes + said["student"], minlength=classes**2)
@@ -186,13 +185,11 @@ def _table_of_models(
 
 def _other_setting(run: Run[Any]) -> str:
     """Name a setting of the student in which a run differs from the one alone; else nothing."""
-    import yaml
-
-    alone = yaml.safe_load((RUNS / ALONE / "config.yaml").read_text(encoding="utf-8"))
+    alone = read_settings(type(run.settings), RUNS / ALONE / "config.yaml")
     for name in STUDENTS:
-        if alone.get(name) != getattr(run.settings, name):
+        if getattr(alone, name) != getattr(run.settings, name):
             return name
-    return "" if alone["mode"] == "alone" else "mode"
+    return "" if alone.mode == "alone" else "mode"
 
 
 def _shown(numbers: Mapping[str, float], name: str) -> tuple[str, str]:

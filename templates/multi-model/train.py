@@ -3,7 +3,6 @@ Train a student that knows few labels, and the teacher that it learns from.
 
     python train.py                            # with the settings below
     python train.py --run alone --mode alone   # the same student, without a teacher
-    python train.py --fast-dev-run             # one batch of everything, nothing is written
     python compare.py                          # all modes over five seeds, in one table
 
 Read from top to bottom: settings, parts, one step, what happens around the steps, go.
@@ -12,24 +11,24 @@ Read from top to bottom: settings, parts, one step, what happens around the step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 
 from data import make_data
-from learning import Mode, all_epochs, learners, make_criteria, make_optimizers, soft_targets
+from learning import Schedule, Temperature, choose_targets, make_criteria, make_optimizers
 from model import make_models
+from modes import Mode, all_epochs, check_settings, learners
 from results import keep_best, make_evaluator, report_models, restore_all, watch_losses
-from scaffold_runtime import Engine, Events, RunSettings, launch, start_run, to_device
-from scaffold_runtime.settings import Amount, Count, Range, Share, Size
+from scaffold_runtime import Engine, RunSettings, launch, start_run, to_device
+from scaffold_runtime.settings import Amount, Count, Share, Size
 
 
 @dataclass(frozen=True)
 class Settings(RunSettings):  # Which has run, resume, seed, device, save_every and the like.
     mode: Mode = "together"  # How the student learns; see README.md.
     labels: Size = 100  # Training images whose labels the student knows; the teacher knows all.
-    temperature: Annotated[float, Range(0.1, 100)] = 4.0  # Softens the scores of both models.
-    peer_temperature: Annotated[float, Range(0.1, 100)] = 1.0  # The same with mode mutual.
+    temperature: Temperature = 4.0  # Softens the scores of both models.
+    peer_temperature: Temperature = 1.0  # The same with mode mutual.
     soft_weight: Amount = 1.0  # Of the loss against soft targets; that of the labels has 1.
     student_width: Size = 64  # Units of a hidden layer.
     teacher_width: Size = 32  # Channels of the first layer; the others are multiples of it.
@@ -41,7 +40,9 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
     student_lr: Amount = 1e-2  # The peak of its learning rate.
     teacher_lr: Amount = 4e-3  # The peak of its own; a peer (mode mutual) has the student's.
     student_warm_up: Share = 0.1  # Share of its steps in which the learning rate rises.
-    teacher_warm_up: Share = 0.1  # Its own. Then both fall like half a cosine, to 0.
+    teacher_warm_up: Share = 0.1  # Its own.
+    student_schedule: Schedule = "cosine"  # Then it falls like half a cosine, to 0, or is constant.
+    teacher_schedule: Schedule = "cosine"  # Its own.
     weight_decay: Amount = 0.05  # Share of the weights taken off, times the learning rate.
     validate_every: Size = 1  # Epochs between two validations.
     log_every: Size = 10  # Iterations between two lines of metrics.jsonl.
@@ -49,6 +50,7 @@ class Settings(RunSettings):  # Which has run, resume, seed, device, save_every 
 
 def main(settings: Settings) -> dict[str, float]:
     """Train, report, and return what the best checkpoints reach on the test data."""
+    check_settings(settings)
     data = make_data(settings)  # What cannot be used is refused before the run has a folder.
     run = start_run(settings)
     settings = run.settings  # One batch of everything with --fast-dev-run.
@@ -56,7 +58,6 @@ def main(settings: Settings) -> dict[str, float]:
     # --- Parts ----------------------------------------------------------------
     batches = run.batches(data.train)
     models = {name: model.to(run.device) for name, model in make_models(settings).items()}
-    student, teacher = models["student"], models.get("teacher")  # None with mode alone.
     optimizers, schedulers = make_optimizers(models, settings, run.train_length or len(batches))
     hard, soft = make_criteria(settings)  # Against labels; against the other's predictions.
 
@@ -64,18 +65,16 @@ def main(settings: Settings) -> dict[str, float]:
     def train_step(trainer, batch):
         known, labels = to_device(batch["labelled"], run.device)
         others, hidden = to_device(batch["unlabelled"], run.device)  # Hidden from the student.
-        images = torch.cat([known, others]) if teacher else known
+        images = torch.cat([known, others]) if "teacher" in models else known
         learning, losses = learners(settings, trainer.state.epoch), {}
+        # All images at once, so that batch norm sees them alike.
+        scores = {name: models[name].train()(images) for name in learning}
         if "student" in learning:
-            scores = student.train()(images)  # At once, so that batch norm sees all alike.
-            losses["student_loss"] = hard(scores[: len(known)], labels)
-            if teacher:
-                losses["student_soft_loss"] = soft(scores, soft_targets(teacher, images))
-        if teacher and "teacher" in learning:
-            scores = teacher.train()(images)
-            losses["teacher_loss"] = hard(scores, torch.cat([labels, hidden]))
-            if settings.mode == "mutual":
-                losses["teacher_soft_loss"] = soft(scores, soft_targets(student, images))
+            losses["student_loss"] = hard(scores["student"][: len(known)], labels)
+        if "teacher" in learning:
+            losses["teacher_loss"] = hard(scores["teacher"], torch.cat([labels, hidden]))
+        for name, targets in choose_targets(settings, models, scores, images).items():
+            losses[f"{name}_soft_loss"] = soft(scores[name], targets)
         torch.stack([*losses.values()]).sum().backward()  # Each loss moves its own model alone.
         for name in learning:
             optimizers[name].step()
@@ -88,14 +87,14 @@ def main(settings: Settings) -> dict[str, float]:
     watch_losses(trainer)  # Averages of each; the run ends when one is no number.
     evaluator = make_evaluator(models, run.device)
     best = keep_best(run, trainer, models)
-    parts = {"trainer": trainer, **models}
-    for name in models:
-        parts[f"{name}_optimizer"], parts[f"{name}_scheduler"] = optimizers[name], schedulers[name]
-        parts[f"best_{name}"] = best[name]
-    run.follow(trainer, "all")  # Progress bar, metrics.jsonl and config.yaml.
+    parts = {"trainer": trainer, **models, **{f"best_{name}": best[name] for name in models}}
+    parts |= {f"{name}_optimizer": optimizers[name] for name in models}
+    parts |= {f"{name}_scheduler": schedulers[name] for name in models}
+    rates = {f"{name}_lr": optimizers[name] for name in models}
+    run.follow(trainer, "all", **rates)  # Progress bar, metrics.jsonl and config.yaml.
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
-    @trainer.on(Events.EPOCH_COMPLETED(every=min(settings.validate_every, settings.max_epochs)))
+    @trainer.on(run.validations())  # As validate_every says, and after the last epoch.
     def validate():
         metrics = run.evaluate(evaluator, data.valid)
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
@@ -111,8 +110,9 @@ def main(settings: Settings) -> dict[str, float]:
     split = settings.evaluate or "test"
     reached = run.evaluate(evaluator, getattr(data, split))
     run.say(f"{split} " + ", ".join(f"{name} {value:.4f}" for name, value in reached.items()))
+    run.finish(trainer.state, split, reached)  # In metrics.jsonl, and wherever --log-to says.
     if not settings.evaluate:
-        report_models(run, trainer.state, models, data.test, reached)
+        report_models(run, models, data.test, reached)
     return reached
 
 

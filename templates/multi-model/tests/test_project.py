@@ -16,8 +16,9 @@ import compare
 import predict
 import train
 from data import UNKNOWN, make_data
-from learning import distillation_loss, soft_targets
+from learning import choose_targets, distillation_loss, soft_targets
 from model import make_models
+from modes import ONLY_WITH, check_settings, is_used
 from scaffold_runtime import (
     BestCheckpoint,
     UserError,
@@ -26,13 +27,19 @@ from scaffold_runtime import (
     read_json_lines,
 )
 
-FAST = train.Settings(student_width=32, teacher_width=8, max_epochs=8, teacher_lr=0.01)
+
+def small(mode="together", **others):
+    """Return settings of a mode with which a run takes seconds."""
+    chosen = {**SMALL, "teacher_epochs": 2, **others}
+    used = {name: value for name, value in chosen.items() if is_used(name, mode)}
+    return train.Settings(**used, mode=mode)
 
 
 def test_a_teacher_helps():
     """With a teacher a student is right clearly more often than with its labels alone."""
-    alone = train.main(replace(FAST, run="alone", mode="alone", labels=50))
-    helped = train.main(replace(FAST, labels=50))
+    both = {"student_width": 32, "max_epochs": 8, "labels": 50}
+    alone = train.main(train.Settings(**both, run="alone", mode="alone"))
+    helped = train.main(train.Settings(**both, teacher_width=8, teacher_lr=0.01))
 
     assert helped["teacher_accuracy"] > 0.9
     assert helped["student_accuracy"] > alone["student_accuracy"] + 0.03
@@ -42,7 +49,7 @@ def test_a_teacher_helps():
 @pytest.mark.parametrize(("mode", "epochs"), [("frozen", (2, 3)), ("mutual", (2,))])
 def test_a_run_of_each_mode_goes_on_as_if_it_had_not_been_stopped(mode, epochs, monkeypatch):
     """It ends with the same bits, also when it was stopped before or after frozen's change."""
-    settings = train.Settings(**SMALL, mode=mode, run="unbroken")
+    settings = small(mode, run="unbroken")
     train.main(settings)
 
     for epoch in epochs:
@@ -61,7 +68,7 @@ def test_a_run_of_each_mode_goes_on_as_if_it_had_not_been_stopped(mode, epochs, 
 
 def test_a_frozen_teacher_does_not_change():
     """When the student begins to learn, the teacher has its last weights and statistics."""
-    train.main(train.Settings(**SMALL, mode="frozen", save_every="2ep"))
+    train.main(small("frozen", save_every="2ep"))
     after_its_epochs = models_of("first", "last-1.pt")
     at_the_end = models_of("first")
 
@@ -73,7 +80,7 @@ def test_a_student_has_the_same_first_weights_and_batches_in_every_mode():
     """So that what differs between modes is the help alone."""
     weights, batches = [], []
     for mode in ("together", "frozen", "mutual", "alone"):
-        settings = train.Settings(**SMALL, mode=mode)
+        settings = small(mode)
         torch.manual_seed(settings.seed)
         weights.append(make_models(settings)["student"].state_dict())
         streams = make_data(settings).train
@@ -126,6 +133,51 @@ def test_the_distillation_loss_is_hintons():
     assert distillation_loss(scores, targets, 2.0).item() == pytest.approx(by_hand)
 
 
+def test_whom_each_learns_from():
+    """A student from its teacher as it is when used, peers from each other in training."""
+    models, images = make_models(train.Settings(**SMALL)), torch.rand(6, 1, 8, 8)
+    scores = {name: model.train()(images) for name, model in models.items()}
+
+    def targets(mode, *learners):
+        return choose_targets(
+            train.Settings(mode=mode), models, {name: scores[name] for name in learners}, images
+        )
+
+    assert targets("alone", "student") == targets("frozen", "teacher") == {}
+    for mode, *who in (("together", "student", "teacher"), ("frozen", "student")):
+        assert targets(mode, *who).keys() == {"student"}
+        assert torch.equal(targets(mode, *who)["student"], models["teacher"].eval()(images))
+    mutual = targets("mutual", "student", "teacher")
+    assert mutual["student"] is scores["teacher"]
+    assert mutual["teacher"] is scores["student"]
+
+
+def test_each_model_has_a_schedule_of_its_own():
+    """One rate rises and stays, the other rises and falls to 0; both are logged."""
+    train.main(small(student_schedule="constant", log_every=1))
+
+    rates = [line for line in metrics_of("first") if "student_lr" in line]
+    students, teachers = ([line[f"{name}_lr"] for line in rates] for name in ("student", "teacher"))
+    assert students[0] < max(students) == students[-1] == train.Settings.student_lr
+    assert 0 == teachers[-1] < teachers[-2] < max(teachers) <= train.Settings.teacher_lr
+
+
+def test_a_run_that_diverges_fails():
+    """It ends in one line that says what to try, and does not pass for a finished one."""
+    with pytest.raises(UserError, match=r"not finite at iteration \d+: try a lower learning rate"):
+        train.main(small(student_lr=1e30))
+
+
+def test_the_test_is_logged_once():
+    """What the best checkpoints reached is the last line of metrics.jsonl; measuring adds none."""
+    reached = train.main(small())
+    train.main(small(evaluate="test"))
+
+    lines = metrics_of("first")
+    assert [line["split"] for line in lines].count("test") == 1
+    assert reached.items() <= lines[-1].items()
+
+
 def test_each_model_has_a_best_checkpoint_of_its_own():
     """Their names carry the model, and each holds that model alone."""
     train.main(train.Settings(**SMALL))
@@ -150,7 +202,7 @@ def test_the_best_checkpoints_predict(capsys):
 
 def test_a_comparison_goes_on_where_it_was_stopped(monkeypatch, capsys):
     """Finished runs are kept, the others trained; in the end there are a table and a figure."""
-    settings = compare.Settings(**SMALL, seeds=2, modes=("mutual",), labels=200)
+    settings = compare.Settings(**SMALL, seeds=2, modes=("together",), labels=200)
     with monkeypatch.context() as patch:
         stop_in_epoch(5, patch, of_all=True)
         with pytest.raises(KeyboardInterrupt):
@@ -163,7 +215,7 @@ def test_a_comparison_goes_on_where_it_was_stopped(monkeypatch, capsys):
     assert metrics_of("comparison-alone-0") == finished
     assert "comparison-alone-0" not in capsys.readouterr().out
     table = Path("runs/comparison/table.md").read_text()
-    assert [line.split()[1] for line in table.splitlines()[2:4]] == ["alone", "mutual"]
+    assert [line.split()[1] for line in table.splitlines()[2:4]] == ["alone", "together"]
     assert Path("runs/comparison/figures/comparison.png").exists()
     with pytest.raises(UserError, match=r"labels is 200 in .*config.yaml, not 20"):
         compare.main(replace(settings, labels=20))
@@ -238,15 +290,47 @@ def same(one, other):
 @pytest.mark.parametrize("labels", [51, 101])
 def test_a_last_batch_of_one_image_is_left_out(labels):
     """Batch normalisation has nothing to go by with one image; any number of labels will do."""
-    train.main(train.Settings(**{**SMALL, "mode": "alone", "labels": labels, "max_epochs": 1}))
+    train.main(small("alone", labels=labels, max_epochs=1))
 
 
 def test_a_student_alone_is_shown_only_beside_its_like():
     """With other labels the difference would not be the teacher's."""
-    train.main(train.Settings(**{**SMALL, "mode": "alone", "run": "alone", "labels": 60}))
-    train.main(train.Settings(**{**SMALL, "labels": 50}))
+    train.main(small("alone", run="alone", labels=60))
+    train.main(small(labels=50))
 
     assert "its labels is another" in Path("runs/first/report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ONLY_WITH)
+def test_a_setting_of_another_mode_is_refused(name):
+    """It would have no effect; where it has one it is taken, and compare.py gives it to these."""
+    other = {"teacher_schedule": "constant"}.get(name, 2)
+    modes = ("together", "frozen", "mutual", "alone")
+    idle = [mode for mode in modes if not is_used(name, mode)]
+
+    for mode in idle:
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')} is for --mode .*{mode}"):
+            train.main(train.Settings(mode=mode, **{name: other}))
+    assert not Path("runs").exists()
+    for mode in set(modes) - set(idle):
+        check_settings(train.Settings(mode=mode, **{name: other}))
+    shared = compare.Settings(**{name: other})
+    for mode in modes:
+        check_settings(compare._settings_of(shared, mode, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"mode": "frozen"}, "give --modes frozen, not --mode"),
+        ({"modes": ("mutual",), "temperature": 9.0}, "--temperature is for --modes together or"),
+    ],
+)
+def test_a_comparison_refuses_what_it_would_not_use(settings, complaint):
+    """Before anything is trained."""
+    with pytest.raises(UserError, match=complaint):
+        compare.main(compare.Settings(**settings))
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(
