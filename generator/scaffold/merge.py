@@ -15,19 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import git, trees
+from scaffold import conflicts, git, trees
 from scaffold.releases import File
 from scaffold.scratch import Scratch
 from scaffold.trees import Change, Entry, Files
-
-# Why git cannot decide, by the versions that it has: 1 old render, 2 project, 3 new render.
-_REASONS = {
-    "123": "both changed",
-    "23": "both added",
-    "12": "you changed it, the template removed it",
-    "13": "you moved it, the template changed it",
-}
-_MOVED = "both moved"
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,11 @@ def merge(scratch: Scratch, old: Files, new: Files, message: str) -> Merged:
     parent = scratch.commit(old_tree, scratch.repository.head, "The project as it was made")
     picked = scratch.commit(new_tree, parent, message)
     _pick(scratch, picked, attributes)
-    return _result(scratch, (tree_before, picked), before, (yours, theirs, left_out))
+    after, written, removed = _result(scratch, before)
+    unmerged = {path: entries for path, entries in after.items() if entries[0].stage != "0"}
+    told = conflicts.reasons(unmerged, (before, yours), (news, theirs))
+    files = (before, after, written, removed)
+    return Merged(tree_before, picked, *files, told, yours, theirs, left_out)
 
 
 def tree(scratch: Scratch, merged: Merged) -> str:
@@ -138,11 +133,9 @@ def _pick(scratch: Scratch, commit: str, attributes: list[str]) -> None:
 
 
 def _result(
-    scratch: Scratch,
-    objects: tuple[str, str],
-    before: Mapping[str, Entry],
-    changes: tuple[tuple[Change, ...], tuple[Change, ...], tuple[Change, ...]],
-) -> Merged:
+    scratch: Scratch, before: Mapping[str, Entry]
+) -> tuple[dict[str, tuple[Entry, ...]], tuple[str, ...], tuple[str, ...]]:
+    """Return the project's files after the merge, and which are to be written and removed."""
     _name_as_written(scratch)
     after = trees.of_project(scratch)
     same = {path for path, entry in before.items() if after.get(path) == (entry,)}
@@ -150,12 +143,7 @@ def _result(
     written = tuple(path for path in files if path not in same)
     there = {path for path, e in after.items() if {"0", "2"} & {entry.stage for entry in e}}
     removed = tuple(sorted(before.keys() - there - set(written)))
-    conflicts = {
-        path: _REASONS.get("".join(entry.stage for entry in entries), _MOVED)
-        for path, entries in sorted(after.items())
-        if entries[0].stage != "0"
-    }
-    return Merged(*objects, before, after, written, removed, conflicts, *changes)
+    return after, written, removed
 
 
 def _name_as_written(scratch: Scratch) -> None:

@@ -11,7 +11,7 @@ from scaffold import releases, render
 LAYERS = (
     *("cli", "checks", "combinations", "project", "reports", "rows", "clashes"),
     *("updates", "plans", "render"),
-    *("landing", "workshop", "moving", "obstacles", "merge", "trees", "scratch"),
+    *("landing", "workshop", "moving", "obstacles", "merge", "conflicts", "trees", "scratch"),
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {

@@ -162,9 +162,10 @@ def test_without_a_name_the_commit_is_ours(
     story.release("0.2.0", NEW)
     story.start()
     edit(story)
-    (tmp_path / "gitconfig").write_text("[user]\nuseConfigOnly = true\n")
-    for name, value in {"GLOBAL": str(tmp_path / "gitconfig"), "NOSYSTEM": "1"}.items():
-        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    (tmp_path / ".gitconfig").write_text("[user]\nuseConfigOnly = true\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("HOME", str(tmp_path))  # Before 2.32 there is no GIT_CONFIG_GLOBAL.
     for name in ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL"):
         monkeypatch.delenv(f"GIT_{name}", raising=False)
     monkeypatch.delenv("EMAIL", raising=False)

@@ -69,7 +69,13 @@ def main() -> int:
 class Place:
     """A repository in which one case after the other is played."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """
+        Args:
+            folder: An empty folder.
+            options: For `git merge`.
+        """
+        self.options = options
         self.top = folder / "top"
         self.git("init", "--quiet", "--initial-branch=main", str(self.top), at=folder)
 
@@ -148,7 +154,7 @@ class Place:
         for settings in ((), ("-c", "merge.directoryRenames=false")):
             self.check_out(mine)
             done = subprocess.run(
-                ["git", *IDENTITY, *settings, "merge", "--quiet", "--no-edit", new],
+                ["git", *IDENTITY, *settings, "merge", *self.options, "--quiet", "--no-edit", new],
                 cwd=self.top, capture_output=True, check=False,
             )  # fmt: skip
             if done.returncode in (0, 1):
@@ -277,16 +283,32 @@ class Case:
         return self.chance.sample(names, self.chance.randint(fewest, most))
 
     def assert_nothing_lost(self, result: Mapping[str, Content], blobs: list[bytes]) -> None:
-        """Every line and binary file of the user's is in the result or in a conflict."""
+        """What the user wrote, moved, linked and removed is in the result or in a conflict."""
         everything = [content for _, content in result.values()] + blobs
         lines = {line for content in everything for line in content.splitlines()}
-        for path, content in self.mine.items():
-            if self.old.get(path) == content:
+        olds = [content for _, content in self.old.values()]
+        theirs = [content for path, (_, content) in self.new.items() if path not in self.old]
+        for path, (mode, content) in self.mine.items():
+            if self.old.get(path) == (mode, content):
                 continue
-            if b"\0" in content[1] and content[1] not in [c[1] for c in self.old.values()]:
-                assert content[1] in everything, f"the binary file {path} is lost"
-            for line in content[1].splitlines():
+            if (b"\0" in content or mode == LINK) and content not in olds:
+                assert content in everything, f"the file {path} is lost"
+            if path not in self.old and content in olds and self.is_left_alone(content):
+                assert content in everything, f"{path}, which was moved, is lost"
+            if self.old.get(path) == self.new.get(path) and path in self.old:
+                kept = [m for p, (m, c) in result.items() if c == content]
+                assert mode in kept or content in blobs, f"the mode of {path} is lost"
+            for line in content.splitlines():
                 assert not line.startswith(b"mine") or line in lines, f"{line!r} of {path} is lost"
+        for path in self.old.keys() - self.mine.keys():
+            file = result.get(self.prefix + path)
+            if file and file[1] == self.old[path][1] and path in self.new and file[1]:
+                assert file[1] in theirs, f"{path} was removed and is there again"
+
+    def is_left_alone(self, content: bytes) -> bool:
+        """Say whether the template has all files with this content as they were."""
+        same = {path: file for path, file in self.old.items() if file[1] == content}
+        return all(self.new.get(path) == file for path, file in same.items())
 
     def assert_untouched(self, result: Mapping[str, Content]) -> None:
         """What is the same in all three trees is in the result as it was."""
