@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scaffold import clashes, rows
+from scaffold import clashes, plans, rows
 from scaffold.clashes import Clash
+from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
 from scaffold.plans import Plan
 from scaffold.rows import Row
+from scaffold.sources import Given
 from scaffold.trees import Change
 from scaffold.updates import Comparison, Updated
 
@@ -20,7 +22,7 @@ from scaffold.updates import Comparison, Updated
 def status(comparison: Comparison) -> str:
     """Show as a table how a project and its template went apart."""
     plan, found = comparison.plan, rows.of(comparison.merged, comparison.obstacles)
-    lines = [standing(plan)]
+    lines = [_title(plan)]
     if found:
         lines += ["", *rows.table(found)]
     if own := _own_files(comparison.merged, found):
@@ -51,15 +53,14 @@ def status_as_json(comparison: Comparison) -> str:
     )
 
 
-def standing(plan: Plan) -> str:
-    """Say in one line of which release a project is, and which is the newest."""
-    title = f"{plan.project.name}: template {plan.old.template}, release {plan.old.version}"
-    return f"{title}; the newest is {_newest(plan)}" if is_behind(plan) else f"{title}, the newest"
-
-
-def standing_as_json(plan: Plan, problem: str) -> str:
-    """Write for programs what is known where the project cannot be compared, and why."""
-    return _json({**_facts(plan), "problem": problem})
+def known(project: Path, told: Given, problem: str, *, as_json: bool) -> str:
+    """Write what is known of a project that cannot be compared, or nothing: releases, no files."""
+    try:
+        plan = plans.make(project, None, (), None, told)
+    except ScaffoldError:
+        return ""
+    said = _json({**_facts(plan), "problem": problem}) if as_json else _title(plan)
+    return f"{said}\n"
 
 
 def is_behind(plan: Plan) -> bool:
@@ -89,6 +90,11 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     staged = f"{said}, staged, not committed"
     on = ["`git commit` makes the commit; to go back to where you were: git reset --merge"]
     return "\n".join([staged, *_notes(plan, merged), *on])
+
+
+def _title(plan: Plan) -> str:
+    title = f"{plan.project.name}: template {plan.old.template}, release {plan.old.version}"
+    return f"{title}; the newest is {_newest(plan)}" if is_behind(plan) else f"{title}, the newest"
 
 
 def _newest(plan: Plan) -> str:

@@ -25,6 +25,7 @@ LAYERS = (
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
+    "cli": {"exits"},
     "answers": {"rewrite"},
     "checks": {"faults", "programs"},
     "programs": {"answers", "archive"},
