@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -165,77 +164,59 @@ def link(story: Story, path: str) -> None:
     (story.project / path).symlink_to("nowhere")
 
 
-CLASHES: dict[str, tuple[Any, Any, Any, list[str], list[str]]] = {
+CLASHES: dict[str, tuple[Any, Any, Any, str]] = {
     "both moved": (
         {"a.py": LINES}, {"b.py": LINES}, lambda story: move(story, "a.py", "c.py"),
-        ["a.py           moved to c.py  moved to b.py  conflict"],
-        ["a.py: both moved it", "b.py: the template moved a.py here", "c.py: you moved a.py here"],
+        "a.py           moved to c.py  moved to b.py  conflict",
     ),
     "a file of mine in a folder that moved": (
         LIB, CORE, lambda story: story.write("lib/mine.py", "mine\n"),
-        ["lib/mine.py    added  -                   conflict"],
-        [
-            "core/mine.py: git suggests this place for your lib/mine.py: "
-            "the template moved its folder"
-        ],
+        "lib/mine.py    added  -                   conflict",
     ),
     "a new file in a folder that I moved": (
         LIB, LIB | {"lib/new.py": "new\n"}, lambda story: move(story, "lib", "core"),
-        ["lib/new.py     -                   added     conflict"],
-        ["core/new.py: git suggests this place for the new lib/new.py: you moved its folder"],
+        "lib/new.py     -                   added     conflict",
     ),
     "my file where a folder comes": (
         {"a.py": LINES}, {"a.py": LINES, "core/x.py": "x\n"},
         lambda story: story.write("core", "mine\n"),
-        ["core           added  -         conflict"],
-        ["core~HEAD: yours; the template has a folder there"],
+        "core           added  -         conflict",
     ),
     "a file where I have a folder": (
         {"a.py": LINES}, {"a.py": LINES, "core": "x\n"},
         lambda story: story.write("core/x.py", "mine\n"),
-        ["core           -    added     conflict"],
-        ["core~COMMIT: the template's; you have a folder there"],
+        "core           -    added     conflict",
     ),
     "my link of a file that changed": (
         {"a.py": LINES}, {"a.py": EDITED}, lambda story: link(story, "a.py"),
-        ["a.py           changed  changed   conflict"],
-        [
-            "a.py: yours; the template has another kind of file there",
-            "a.py~COMMIT: the template's; you have another kind of file there",
-        ],
+        "a.py           changed  changed   conflict",
     ),
     "both added": (
         {"a.py": LINES}, {"a.py": LINES, "c.py": "c\n"},
         lambda story: story.write("c.py", "mine\n"),
-        ["c.py           added  added     conflict"], ["c.py: both added"],
+        "c.py           added  added     conflict",
     ),
     "changed and removed": (
         {"a.py": LINES, "b.py": "b\n"}, {"b.py": "b\n"},
         lambda story: story.write("a.py", EDITED),
-        ["a.py           changed  removed   conflict"],
-        ["a.py: you changed it, the template removed it"],
+        "a.py           changed  removed   conflict",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", CLASHES)
-def test_a_conflict_is_one_row_and_says_what_happened(story: Story, kind: str) -> None:
+def test_a_conflict_is_one_row(story: Story, kind: str) -> None:
     """However many places git names, it is one file, under the name that it is known by."""
-    old, new, mine, rows, reasons = CLASHES[kind]
+    old, new, mine, row = CLASHES[kind]
     story.release("0.1.0", old)
     story.release("0.2.0", new)
     story.start()
     mine(story)
     story.commit()
     shown = reports.status(updates.compare(story.project, story.history))
-    assert [line for line in shown.splitlines() if line.endswith("conflict")] == rows
+    assert [line for line in shown.splitlines() if line.endswith("conflict")] == [row]
     assert ", 1 in conflict; " in shown
-    told = reports.updated(story.update(), dry_run=False, commit=True)
-    assert ": 1 of " in told
-    assert [
-        re.sub("~[0-9a-f]{7} .*:", "~COMMIT:", line.strip())
-        for line in told.partition("Two ways on")[0].splitlines()[1:]
-    ] == reasons
+    assert ": 1 of " in reports.updated(story.update(), dry_run=False, commit=True)
 
 
 def test_the_patch_makes_of_the_working_tree_what_the_update_makes(
