@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import os
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from typer.exceptions import TyperException
 
-from scaffold import __version__
-from scaffold.errors import ScaffoldError, did_you_mean
-
-MISTAKE = 2  # The exit status of whatever the user can put right.
-OURS = 70  # That of what only we can; the systems' own number for it.
-_LONGEST = 2000  # Characters of a message.
-DEBUG = "SCAFFOLD_DEBUG"  # A variable that, if it is set, shows where a slip of ours is.
+from scaffold import __version__, exits
+from scaffold.errors import ScaffoldError
 
 From = Annotated[
     str | None,
@@ -40,27 +30,8 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Run the command line; whatever goes wrong is one line and an exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # A terminal may lack a letter of the answer.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        status = app(prog_name="scaffold", standalone_mode=False)
-    except TyperException as error:
-        status = _usage_error(error)
-    except ScaffoldError as error:
-        status = _fail(str(error))
-    except BrokenPipeError:  # Whoever read us, as `head` does, has enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 128 + signal.SIGPIPE
-    except OSError as error:
-        status = _fail(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-    except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
-    except Exception as error:
-        status = _slip(error)
-    sys.exit(status or 0)
+    """Run the command line."""
+    exits.run(app)
 
 
 def _show_version(asked: bool) -> None:
@@ -132,16 +103,14 @@ def status(
 
     Where they cannot be compared, as without git, the releases are shown, and the status is 2.
     """
-    from scaffold import plans, reports, updates
+    from scaffold import reports, updates
     from scaffold.sources import Given
 
     told = Given(source, trust)
     try:
         comparison = updates.compare(Path.cwd(), told=told)
     except ScaffoldError as error:
-        with suppress(ScaffoldError):  # What is known without a repository.
-            plan = plans.make(Path.cwd(), None, (), None, told)
-            print(reports.standing_as_json(plan, str(error)) if json else reports.standing(plan))
+        print(reports.known(Path.cwd(), told, str(error), as_json=json), end="")
         raise
     print(reports.status_as_json(comparison) if json else reports.status(comparison))
     return int(reports.is_behind(comparison.plan))
@@ -256,31 +225,3 @@ def release(version: Annotated[str, typer.Argument(help="The new version, as in 
     from scaffold import project
 
     print(project.release(version))
-
-
-def _usage_error(error: TyperException) -> int:
-    """Say in one line what was typed wrongly, with the nearest that exists."""
-    if "\n" in error.message:  # Nothing was typed: the message is the help.
-        print(error.message, file=sys.stderr)
-        return MISTAKE
-    possible = getattr(error, "possibilities", None)
-    message = error.message if possible else error.format_message()
-    message = message[0].lower() + message[1:].rstrip(".").replace(". Did", "; did")
-    nearest = did_you_mean(getattr(error, "option_name", ""), possible) if possible else ""
-    return _fail(f"{message}{nearest} (scaffold --help shows all)")
-
-
-def _slip(error: Exception) -> int:
-    """Say in one line that a mistake of ours was met, and how others can find it."""
-    if os.environ.get(DEBUG):
-        raise error
-    _fail(
-        f"this is a mistake in Scaffold {__version__} itself ({type(error).__name__}: {error}); "
-        f"please report it where you have Scaffold from, with what {DEBUG}=1 shows"
-    )
-    return OURS
-
-
-def _fail(message: str) -> int:
-    print(f"scaffold: {' '.join(message.split())[:_LONGEST]}", file=sys.stderr)
-    return MISTAKE

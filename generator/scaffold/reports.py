@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scaffold import clashes, rows
-from scaffold.clashes import Clash
+from scaffold import plans, rows
+from scaffold.errors import ScaffoldError
 from scaffold.merge import Merged
 from scaffold.plans import Plan
 from scaffold.rows import Row
+from scaffold.sources import Given
 from scaffold.trees import Change
 from scaffold.updates import Comparison, Updated
 
 
 def status(comparison: Comparison) -> str:
     """Show as a table how a project and its template went apart."""
-    plan = comparison.plan
-    found = rows.of(plan.project, comparison.merged, comparison.obstacles)
-    lines = [standing(plan)]
+    plan, found = comparison.plan, _rows(comparison)
+    lines = [_title(plan)]
     if found:
         lines += ["", *rows.table(found)]
     if own := _own_files(comparison.merged, found):
@@ -39,28 +39,26 @@ def status(comparison: Comparison) -> str:
 
 def status_as_json(comparison: Comparison) -> str:
     """Write what `status` shows for programs."""
-    merged = comparison.merged
-    found = rows.of(comparison.plan.project, merged, comparison.obstacles)
+    merged, found = comparison.merged, _rows(comparison)
     return _json(
         {
             **_facts(comparison.plan),
             "files": [asdict(row) for row in found],
             "own_files": _own_files(merged, found),
-            "conflicts": {path: clash.reason for path, clash in clashes.of(merged).items()},
+            "conflicts": dict(merged.conflicts),
             "in_the_way": comparison.obstacles,
         }
     )
 
 
-def standing(plan: Plan) -> str:
-    """Say in one line of which release a project is, and which is the newest."""
-    title = f"{plan.project.name}: template {plan.old.template}, release {plan.old.version}"
-    return f"{title}; the newest is {_newest(plan)}" if is_behind(plan) else f"{title}, the newest"
-
-
-def standing_as_json(plan: Plan, problem: str) -> str:
-    """Write for programs what is known where the project cannot be compared, and why."""
-    return _json({**_facts(plan), "problem": problem})
+def known(project: Path, told: Given, problem: str, *, as_json: bool) -> str:
+    """Write what is known of a project that cannot be compared, or nothing: releases, no files."""
+    try:
+        plan = plans.make(project, None, (), None, told)
+    except ScaffoldError:
+        return ""
+    said = _json({**_facts(plan), "problem": problem}) if as_json else _title(plan)
+    return f"{said}\n"
 
 
 def is_behind(plan: Plan) -> bool:
@@ -74,12 +72,12 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     if done is None:
         return "Nothing to update: the project is of that release, with these answers."
     plan, merged = done.plan, done.merged
-    found = rows.of(plan.project, merged)
+    found = rows.of(merged, plan.project)
     said = f"{plan.message}: {rows.changed(found)}"
     if merged.conflicts:
         number = sum(row.update == rows.CONFLICT for row in found)
         first = f"{plan.message}: {number} of {rows.changed(found)} in conflict"
-        told = [_would(first) if dry_run else first, *_conflicts(clashes.of(merged))]
+        told = [_would(first) if dry_run else first, *_conflicts(merged.conflicts)]
         on = [] if dry_run else _ways_on(merged, commit)
         return "\n".join([*told, *_notes(plan, merged), *on])
     if dry_run:
@@ -92,9 +90,18 @@ def updated(done: Updated | None, *, dry_run: bool, commit: bool) -> str:
     return "\n".join([staged, *_notes(plan, merged), *on])
 
 
+def _title(plan: Plan) -> str:
+    title = f"{plan.project.name}: template {plan.old.template}, release {plan.old.version}"
+    return f"{title}; the newest is {_newest(plan)}" if is_behind(plan) else f"{title}, the newest"
+
+
 def _newest(plan: Plan) -> str:
     lent = plan.old.version == plan.newest and plan.old.runtime != plan.new.runtime
     return f"{plan.newest} with the runtime of Scaffold {plan.new.runtime}" if lent else plan.newest
+
+
+def _rows(comparison: Comparison) -> list[Row]:
+    return rows.of(comparison.merged, comparison.plan.project, comparison.obstacles)
 
 
 def _own_files(merged: Merged, found: Iterable[Row]) -> list[str]:
@@ -143,8 +150,8 @@ def _did(change: Change) -> str:
     return f"moved it to {change.to}" if change.kind == "moved" else f"{change.kind} it"
 
 
-def _conflicts(found: Mapping[str, Clash]) -> list[str]:
-    return [f"    {path}: {clash.reason}" for path, clash in found.items()]
+def _conflicts(conflicts: Mapping[str, str]) -> list[str]:
+    return [f"    {path}: {reason}" for path, reason in conflicts.items()]
 
 
 def way_back(merged: Merged, commit: bool = True) -> str:

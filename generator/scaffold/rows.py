@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from scaffold import clashes
 from scaffold.merge import Merged
 from scaffold.trees import Change
 
@@ -27,8 +26,15 @@ class Row:
     update: str
 
 
-def of(project: Path, merged: Merged, obstacles: Iterable[str] = ()) -> list[Row]:
-    """List the files that either side changed, and those in conflict."""
+def of(merged: Merged, project: Path, obstacles: Iterable[str] = ()) -> list[Row]:
+    """
+    List the files that either side changed, and those in conflict.
+
+    Args:
+        merged: What became of them.
+        project: Where they lie.
+        obstacles: What is in the way of files that an update would write.
+    """
     theirs = {change.path: change for change in merged.theirs}
     own = {change.path for change in merged.yours if change.kind == "added"} - theirs.keys()
     yours = {change.path: change for change in merged.yours if change.path not in own}
@@ -46,10 +52,9 @@ def of(project: Path, merged: Merged, obstacles: Iterable[str] = ()) -> list[Row
         elif places & in_the_way:
             update = "in the way"
         found[path] = Row(path, mine, _said(template), update)
-    for path, clash in clashes.of(merged).items():
-        if path not in shown:
-            row = found.get(clash.file, Row(clash.file, "added", "", ""))
-            found[clash.file] = replace(row, update=CONFLICT)
+    for path in merged.conflicts.keys() - shown:
+        file = _known_as(merged, path)
+        found[file] = replace(found.get(file, Row(file, "added", "", "")), update=CONFLICT)
     return [found[path] for path in sorted(found)]
 
 
@@ -78,6 +83,23 @@ def table(rows: Iterable[Row]) -> list[str]:
     lines = [("file", "you", "template", "update"), *cells]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+
+
+def _known_as(merged: Merged, path: str) -> str:
+    """Return what user or template call a file that is in conflict at a place of git's choice."""
+    known = {*merged.before, *(change.to for change in merged.theirs)}
+    aside = (path[:at] for at, letter in enumerate(path) if letter == "~")
+    if path not in known and (place := next((name for name in aside if name in known), "")):
+        return place  # NAME of `NAME~SIDE`: a folder, or the other's file, has the name.
+    entries = merged.after.get(path, ())
+    same = {
+        file for file, old in merged.before.items() if old.object in {e.object for e in entries}
+    }
+    moved = same if [entry.stage for entry in entries] == ["2"] else known - merged.before.keys()
+    # It belongs to a folder that the other side moved.
+    candidates = (file for file in sorted(moved) if file not in merged.after)
+    name = PurePosixPath(path).name
+    return next((file for file in candidates if PurePosixPath(file).name == name), path)
 
 
 def _outcome(you: str, template: Change | None) -> str:

@@ -9,12 +9,13 @@ from scaffold import releases, render
 
 # From above to below: a module imports what stands to its right, and any leaf.
 LAYERS = (
-    *("cli", "checks", "combinations", "project", "reports", "rows", "clashes"),
+    *("cli", "checks", "combinations", "project", "reports", "rows"),
     *("updates", "plans", "render"),
     *("landing", "workshop", "moving", "obstacles", "merge", "conflicts", "trees", "scratch"),
     *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
+    "cli": {"exits"},
     "answers": {"rewrite"},
     "checks": {"faults", "programs"},
     "programs": {"answers", "archive"},

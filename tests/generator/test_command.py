@@ -68,6 +68,7 @@ def test_show_tells_files_questions_and_defaults(scaffold: Any) -> None:
         ("new --template supervized", "no template 'supervized'; did you mean 'supervised'?"),
         ("new --template supervised --set a", "--set takes NAME=VALUE, not 'a'"),
         ("new --template supervised --set autor=a", "no question 'autor'; did you mean 'author'?"),
+        ("new --template supervised --release=", "--release is empty; say which"),
         ("new a b c", "got unexpected extra argument"),
         ("show", "missing argument 'name'"),
         ("show gann", "there is no template 'gann'"),

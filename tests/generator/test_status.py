@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from updating import LINES, Story
@@ -44,6 +45,8 @@ def test_status_shows_both_sides_and_what_an_update_makes_of_them(story: Story) 
         "tool.sh        -        added                   added",
         "train.py       changed  changed                 conflict",
         "",
+        "1 file of your own, which the template does not have.",
+        "",
         "`scaffold update` changes 7 files, 1 in conflict, 1 in the way: in no commit, "
         "so it is refused; `scaffold diff` shows them.",
     ]
@@ -57,6 +60,7 @@ def test_status_for_programs_says_the_same(story: Story) -> None:
     assert said["up_to_date"] is False
     assert said["conflicts"] == {"train.py": "both changed"}
     assert said["in_the_way"] == ["own.py"]
+    assert said["own_files"] == ["more.py"]
     row = {"file": "data.py", "you": "removed", "template": "changed", "update": "stays removed"}
     assert row in said["files"]
 
@@ -104,6 +108,115 @@ def test_many_files_of_a_folder_that_only_the_template_changed_are_one_row(story
         "runtime/3.py        changed  changed   conflict",
         "runtime/ (9 files)  -        changed   changed",
     ]
+
+
+def test_a_row_of_many_files_says_what_became_of_them(story: Story) -> None:
+    """Files that came, went and changed are named as that, once each."""
+    old = {f"lib/{number}.py": f"{number}\n" for number in range(8)}
+    new = {f"lib/{number}.py": f"{number}, new\n" for number in range(4, 12)}
+    story.release("0.1.0", OLD | old)
+    story.release("0.2.0", OLD | new)
+    story.start()
+    shown = reports.status(updates.compare(story.project, story.history)).splitlines()
+    row = "lib/ (12 files)  -    added, changed, removed  added, changed, removed"
+    assert row in shown
+
+
+def test_files_that_are_not_tracked_are_told_apart(story: Story) -> None:
+    """One that is ignored is not removed, nor is one that became a folder; neither is touched."""
+    story.release("0.1.0", {f"{name}.txt": f"{name}\n" for name in ("a", "b", "c", "d", "e")})
+    story.release(
+        "0.2.0", {f"{name}.txt": "theirs\n" for name in ("a", "b", "c")} | {"d.txt": "d\n"}
+    )
+    story.start()
+    for name in ("a", "b", "d", "e"):
+        story.git("rm", "--quiet", f"{name}.txt")
+    story.write("a.txt", "ignored\n")
+    story.write(".git/info/exclude", "a.txt\n")
+    story.write("b.txt/mine.txt", "mine\n")
+    story.commit()
+    shown = reports.status(updates.compare(story.project, story.history)).splitlines()
+    assert shown[3:8] == [
+        ".scaffold.yml  -             changed   changed",
+        "a.txt          untracked     changed   kept",
+        "b.txt          now a folder  changed   kept",
+        "c.txt          -             changed   changed",
+        "d.txt          removed       -         stays removed",
+    ]
+    told = reports.updated(story.update(), dry_run=False, commit=True)
+    assert "a.txt: in no commit of yours, so it is as it was; the template changed it" in told
+    assert "b.txt: you made a folder of it, which stays; the template changed it" in told
+    assert (story.read("a.txt"), story.read("b.txt/mine.txt")) == ("ignored\n", "mine\n")
+
+
+LIB = {f"lib/{name}.py": f"{name}\n{LINES}" for name in "abcd"}
+CORE = {path.replace("lib/", "core/"): text for path, text in LIB.items()}
+EDITED = LINES.replace("line 3\n", "other\n")
+
+
+def move(story: Story, old: str, new: str) -> None:
+    (story.project / new).parent.mkdir(parents=True, exist_ok=True)
+    (story.project / old).rename(story.project / new)
+
+
+def link(story: Story, path: str) -> None:
+    (story.project / path).unlink()
+    (story.project / path).symlink_to("nowhere")
+
+
+CLASHES: dict[str, tuple[Any, Any, Any, str]] = {
+    "both moved": (
+        {"a.py": LINES}, {"b.py": LINES}, lambda story: move(story, "a.py", "c.py"),
+        "a.py           moved to c.py  moved to b.py  conflict",
+    ),
+    "a file of mine in a folder that moved": (
+        LIB, CORE, lambda story: story.write("lib/mine.py", "mine\n"),
+        "lib/mine.py    added  -                   conflict",
+    ),
+    "a new file in a folder that I moved": (
+        LIB, LIB | {"lib/new.py": "new\n"}, lambda story: move(story, "lib", "core"),
+        "lib/new.py     -                   added     conflict",
+    ),
+    "my file where a folder comes": (
+        {"a.py": LINES}, {"a.py": LINES, "core/x.py": "x\n"},
+        lambda story: story.write("core", "mine\n"),
+        "core           added  -         conflict",
+    ),
+    "a file where I have a folder": (
+        {"a.py": LINES}, {"a.py": LINES, "core": "x\n"},
+        lambda story: story.write("core/x.py", "mine\n"),
+        "core           -    added     conflict",
+    ),
+    "my link of a file that changed": (
+        {"a.py": LINES}, {"a.py": EDITED}, lambda story: link(story, "a.py"),
+        "a.py           changed  changed   conflict",
+    ),
+    "both added": (
+        {"a.py": LINES}, {"a.py": LINES, "c.py": "c\n"},
+        lambda story: story.write("c.py", "mine\n"),
+        "c.py           added  added     conflict",
+    ),
+    "changed and removed": (
+        {"a.py": LINES, "b.py": "b\n"}, {"b.py": "b\n"},
+        lambda story: story.write("a.py", EDITED),
+        "a.py           changed  removed   conflict",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLASHES)
+def test_a_conflict_is_one_row(story: Story, kind: str) -> None:
+    """However many places git names, it is one file, under the name that it is known by."""
+    old, new, mine, row = CLASHES[kind]
+    story.release("0.1.0", old)
+    story.release("0.2.0", new)
+    story.start()
+    mine(story)
+    story.commit()
+    shown = reports.status(updates.compare(story.project, story.history))
+    assert [line for line in shown.splitlines() if line.endswith("conflict")] == [row]
+    assert ", 1 in conflict; " in shown
+    assert ": 1 of " in reports.updated(story.update(), dry_run=False, commit=True)
 
 
 def test_the_patch_makes_of_the_working_tree_what_the_update_makes(
@@ -164,6 +277,8 @@ def apart(story: Story) -> None:
     story.release("0.2.0", NEW)
     story.start()
     story.edit("train.py", "line 5\n", "line 5, mine\n")
+    story.write("more.py", "mine\n")
+    story.git("add", "more.py")
     story.git("rm", "--quiet", "data.py")
     story.commit()
     story.edit("model.py", "layer 3\n", "mine\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -80,8 +81,55 @@ def test_a_conflict_ends_with_one(scaffold: Scaffold, tmp_path: Path) -> None:
     assert scaffold("update").returncode == 1
     for command in ("status", "diff", "update"):
         done = scaffold(command)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        shown = "mine: template supervised, release 0.2.0, the newest\n"
+        assert (done.returncode, done.stdout) == (2, shown if command == "status" else "")
         assert "a cherry-pick is in progress" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_status_without_a_repository_says_what_it_can(scaffold: Scaffold, tmp_path: Path) -> None:
+    """Template and releases need no git; the status is 2, for the files are not known."""
+    shutil.rmtree(tmp_path / "mine" / ".git")
+    done = scaffold("status")
+    shown = "mine: template supervised, release 0.1.0; the newest is 0.2.0\n"
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, shown, 1)
+    assert "lies in no git repository" in done.stderr
+    said = json.loads(scaffold("status", "--json").stdout)
+    assert (said["version"], said["newest"], said["up_to_date"]) == ("0.1.0", "0.2.0", False)
+    assert "lies in no git repository" in said["problem"]
+
+
+def test_without_a_commit_the_way_back_is_named(scaffold: Scaffold, tmp_path: Path) -> None:
+    """--no-commit says how to go on and how to go back, and that is so."""
+    before = contents(tmp_path / "mine")
+    done = scaffold("update", "--no-commit")
+    assert "3 files, staged, not committed\n" in done.stdout
+    assert contents(tmp_path / "mine") != before
+    command = done.stdout.splitlines()[-1].partition("to go back to where you were: ")[2]
+    subprocess.run(command.split(), cwd=tmp_path / "mine", check=True)
+    assert contents(tmp_path / "mine") == before
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_a_slip_of_ours_is_one_line(tmp_path: Path, debug: str) -> None:
+    """What we did not think of is said to be ours, with status 70; the variable shows where."""
+    code = (
+        "import sys\nfrom scaffold import cli, project\n"
+        "def slip(**_): raise ZeroDivisionError('x' * 5000)\n"
+        "project.catalogue, sys.argv = slip, ['scaffold', 'list']\ncli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "SCAFFOLD_DEBUG": debug},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == ""
+    if debug:
+        assert "in slip" in done.stderr
+    else:
+        assert (done.returncode, done.stderr.count("\n")) == (70, 1)
+        assert "this is a mistake in Scaffold" in done.stderr
+        assert "SCAFFOLD_DEBUG=1" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -90,6 +138,7 @@ def test_a_conflict_ends_with_one(scaffold: Scaffold, tmp_path: Path) -> None:
         ("update --to 0.1.5", "there is no release '0.1.5'; did you mean '0.1.0'?"),
         ("update --to 9.0.0", "there is no release 9.0.0 here, the newest that this tool has"),
         ("update --set autor=x", "there is no question 'autor'; did you mean 'author'?"),
+        ("update --to=", "--to is empty; say which release"),
         ("update --dryrun", "no such option: --dryrun; did you mean '--dry-run'?"),
         ("updat", "no such command 'updat'; did you mean 'update'?"),
         ("status --jsn", "no such option: --jsn; did you mean '--json'?"),
