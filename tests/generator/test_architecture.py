@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from scaffold import releases, render
@@ -85,3 +86,12 @@ def imports(repository: Path) -> dict[str, set[tuple[str, str]]]:
                 continue
             pairs |= {tuple((f"{name}.").split(".")[:2]) for name in names}  # type: ignore[misc]
     return {module: {p for p in pairs if p[1] != "__version__"} for module, pairs in found.items()}
+
+
+def test_the_readme_has_each_module_once(repository: Path) -> None:
+    """Whoever looks for the place of a change finds one line about it."""
+    tree = (repository / "README.md").read_text(encoding="utf-8").partition("## The tree")[2]
+    lines = tree.partition("generator/scaffold/")[2].partition("runtime/scaffold_runtime/")[0]
+    named = re.findall(r"(\w+\.py)", lines)
+    modules = [path.name for path in (repository / "generator/scaffold").glob("[a-z]*.py")]
+    assert sorted(named) == sorted(modules)
