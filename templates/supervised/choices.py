@@ -55,14 +55,9 @@ class TrainingSettings(DataSettings):
 
 
 # Settings that have an effect only where another has one of these values.
-IMAGE_SETS = ["digits", "fashion-mnist", "mnist", "image-folder"]
 ONLY_WITH = {
-    "image_size": ("dataset", IMAGE_SETS),
-    "max_shift": ("dataset", IMAGE_SETS),
     "grey": ("dataset", ["image-folder"]),
     "cache": ("dataset", ["fashion-mnist", "mnist"]),
-    "width": ("model", ["cnn", "mlp", "resnet"]),
-    "dropout": ("model", ["cnn", "mlp", "resnet"]),
     "momentum": ("optimizer", ["sgd"]),
     "warm_up": ("schedule", ["cosine"]),
     "halve_after": ("schedule", ["plateau"]),
@@ -70,6 +65,9 @@ ONLY_WITH = {
     "class_weights": ("task", ["classification"]),
     "balanced_sampling": ("task", ["classification"]),
 }
+IMAGE_SETS = ["digits", "fashion-mnist", "mnist", "image-folder"]
+NOT_WITH_CSV = dict.fromkeys(["image_size", "max_shift"], ("dataset", IMAGE_SETS))
+NOT_WITH_LINEAR = dict.fromkeys(["width", "dropout"], ("model", ["cnn", "mlp", "resnet"]))
 
 
 def check_settings(settings: Settings) -> None:
@@ -84,8 +82,13 @@ def check_settings(settings: Settings) -> None:
         "--class-weights and --balanced-sampling would balance twice; give one of them",
     )
     refuse(settings.ema == 1, "--ema 1 would keep the first weights forever; try 0.99")
-    if not settings.resume and not settings.evaluate:  # What goes on keeps what it began with.
-        refuse_unused(settings, ONLY_WITH)
+    if settings.resume or settings.evaluate:
+        return  # What goes on keeps the settings that it began with.
+    refuse_unused(settings, ONLY_WITH)
+    if settings.dataset == "csv":
+        refuse_unused(settings, NOT_WITH_CSV)
+    if settings.model == "linear":
+        refuse_unused(settings, NOT_WITH_LINEAR)
 
 
 def make_optimizer(settings: Settings, model: nn.Module) -> optim.Optimizer:

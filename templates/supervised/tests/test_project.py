@@ -295,6 +295,11 @@ def test_a_run_of_an_earlier_release_goes_on_with_a_setting_that_had_no_effect()
     choices.check_settings(train.Settings(model="linear", width=8, evaluate="test"))
 
 
+def test_a_model_and_a_data_set_of_your_own_have_all_settings():
+    """What is not known not to use a setting may be given it."""
+    choices.check_settings(train.Settings(model="mine", width=8, dataset="mine", max_shift=0))
+
+
 def test_a_run_that_diverges_says_what_to_do():
     """A loss that is no number ends the run with one line, and not as if it were complete."""
     with pytest.raises(UserError, match="not finite at iteration 17: try a lower --lr"):
