@@ -76,7 +76,9 @@ def store(
     plain = [path for path in files if PurePosixPath(path).name == _ATTRIBUTES]
     objects = _objects(scratch, folder, plain, "--no-filters")
     check_out(scratch, attributes, folder)
-    objects |= _objects(scratch, folder, [path for path in files if path not in plain])
+    encoded = _encoded(scratch, folder, [path for path in files if path not in plain])
+    objects |= _objects(scratch, folder, encoded, "--no-filters")
+    objects |= _objects(scratch, folder, [path for path in files if path not in objects])
     modes = {path: "100755" if file.executable else "100644" for path, file in files.items()}
     return {path: Entry(modes[path], object) for path, object in objects.items()}
 
@@ -133,6 +135,18 @@ def _objects(scratch: Scratch, folder: Path, paths: list[str], *options: str) ->
     given = "".join(f"{_quoted(scratch.repository.prefix + path)}\n" for path in paths)
     command = ("hash-object", "-w", "--stdin-paths", *options)
     return dict(zip(paths, scratch.run(*command, tree=folder, given=given).split(), strict=True))
+
+
+def _encoded(scratch: Scratch, folder: Path, paths: list[str]) -> list[str]:
+    """Name the files that are to lie in another encoding; git stores UTF-8, which ours are."""
+    given = "".join(f"{scratch.repository.prefix}{path}\0" for path in paths)
+    asked = ("check-attr", "-z", "--stdin", "working-tree-encoding")
+    values = scratch.run(*asked, tree=folder, given=given).split("\0")[2::3]
+    return [
+        path
+        for path, value in zip(paths, values, strict=True)
+        if value not in ("unspecified", "unset", "set")
+    ]
 
 
 def _quoted(path: str) -> str:

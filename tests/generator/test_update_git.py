@@ -275,6 +275,23 @@ def test_attributes_of_the_users_hold(story: Story, tmp_path: Path, where: str) 
     assert "LINE 18, THEIRS \n" in story.git("cat-file", "blob", "HEAD:train.py")
 
 
+def test_an_encoding_of_the_users_holds(story: Story) -> None:
+    """Files that the user wants in UTF-16 are that, with the template's changes."""
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    story.write(".gitattributes", "*.py text working-tree-encoding=UTF-16\n")
+    for path in ("train.py", "model.py"):
+        text = story.read(path).replace("line 3\n", "mine\n")
+        (story.project / path).write_text(text, encoding="utf-16", newline="")
+    story.commit()
+    story.update()
+    mine = NEW["train.py"].replace("line 3\n", "mine\n")
+    assert (story.project / "train.py").read_text(encoding="utf-16") == mine
+    assert (story.project / "core/model.py").read_text(encoding="utf-16") == NEW["core/model.py"]
+    assert story.changed == []
+
+
 def test_a_merge_driver_of_the_users_decides(story: Story) -> None:
     """What attributes say about merging a file holds for updates too."""
     story.release("0.1.0", OLD)
