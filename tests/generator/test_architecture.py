@@ -22,7 +22,7 @@ LAYERS = (
         "render",
     ),
     *("landing", "obstacles", "merge", "trees", "scratch"),
-    *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
+    *("sources", "states", "commits", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
     "cli": {"exits"},
