@@ -129,5 +129,5 @@ def _check(manifest: dict[str, Any], name: str) -> None:
 
 
 def _damaged(path: Path, reason: str) -> ScaffoldError:
-    remedy = "install torch-scaffold again, or restore the file with git"
+    remedy = "restore the file with git, or install again what it came with"
     return ScaffoldError(f"the release {str(path)!r} is damaged: {reason}; {remedy}")

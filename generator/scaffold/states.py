@@ -14,13 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from scaffold import archive, forms, git, releases, remote
-from scaffold.errors import ScaffoldError, did_you_mean, short
+from scaffold import commits, forms, git, releases, remote
+from scaffold.commits import Commits
+from scaffold.errors import ScaffoldError
 from scaffold.forms import Folder
 from scaffold.releases import Release
 from scaffold.remote import Commit, Repository
 
 CONTENT = "content-"  # What the version of a folder without versions begins with.
+_LONGEST = 40  # Characters of a version that a message shows.
 _DIGITS = 12  # Of a hash, where it is the version.
 _HISTORY = "history"
 
@@ -81,56 +83,11 @@ class Zips:
     def read(self, version: str) -> Release:
         known = self.versions()
         if version not in known:
-            raise _missing(version, known, self.name)
+            raise commits.missing(version, known, self.name)
         return Release(version, releases.read(version, self.folder).files, self.name)
 
     def base(self, version: str, commit: str) -> Release:
         return self.read(version)
-
-
-@dataclass(frozen=True)
-class Commits:
-    """The tags of a repository that are versions, or its last commit."""
-
-    repository: Repository
-    prefix: str
-    name: str
-    note: str = ""
-
-    def versions(self) -> list[str]:
-        return list(self._tags) or [self.repository.head[:_DIGITS]]
-
-    def read(self, version: str) -> Release:
-        version = version.removeprefix("v")
-        if remote.COMMIT.fullmatch(version):
-            return self.base(version[:_DIGITS], version)
-        if version not in self.versions():
-            raise _missing(version, self.versions(), self.name)
-        ref = self._tags.get(version, "HEAD")
-        self.repository.fetch(ref)
-        return self._release(version, self.repository.refs[ref])
-
-    def base(self, version: str, commit: str) -> Release:
-        if not commit:
-            return self.read(version)
-        if not remote.COMMIT.fullmatch(commit):
-            raise ScaffoldError(f"{commit!r} is no commit; restore the record with git")
-        self.repository.fetch_commit(commit)
-        return self._release(version, commit)
-
-    @cached_property
-    def _tags(self) -> dict[str, str]:
-        """The tags by version, oldest first."""
-        found = {}
-        for ref in sorted(self.repository.refs, reverse=True):  # `1.2.0` comes after `v1.2.0`.
-            version = ref.removeprefix("refs/tags/").removeprefix("v")
-            if ref.startswith("refs/tags/") and releases.is_version(version):
-                found[version] = ref
-        return {version: found[version] for version in sorted(found, key=archive.order)}
-
-    def _release(self, version: str, commit: str) -> Release:
-        tree = Commit(self.repository, commit, self.prefix)
-        return Release(version, forms.files(tree, f"{version} of {self.name!r}"), self.name, commit)
 
 
 @dataclass(frozen=True)
@@ -150,7 +107,7 @@ class Plain:
     def read(self, version: str) -> Release:
         if version not in self.versions():
             raise ScaffoldError(
-                f"the templates in {self.name!r} have changed, from {version} to "
+                f"the templates in {self.name!r} have changed, from {version[:_LONGEST]} to "
                 f"{self.versions()[0]}, and what they were is nowhere: put them back, make the "
                 "folder a git repository, tag that, change and tag them again"
             )
@@ -210,8 +167,3 @@ def _zips(kinds: Mapping[str, str]) -> dict[str, str]:
         if known and kind == "file" and releases.is_version(file.removesuffix(".zip")):
             found[path] = file
     return found
-
-
-def _missing(version: str, known: list[str], name: str) -> ScaffoldError:
-    hint = did_you_mean(version, known) or f"; the newest is {known[-1]}"
-    return ScaffoldError(f"there is no release {short(version)} of {name!r}{hint}")

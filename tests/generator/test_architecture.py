@@ -13,7 +13,7 @@ LAYERS = (
     *("cli", "checks", "combinations", "project", "reports", "rows"),
     *("updates", "plans", "render"),
     *("landing", "workshop", "moving", "obstacles", "merge", "conflicts", "trees", "scratch"),
-    *("sources", "states", "trust", "remote", "forms", "releases", "archive"),
+    *("sources", "states", "commits", "trust", "remote", "forms", "releases", "archive"),
 )
 BELOW = {
     "cli": {"exits"},

@@ -126,6 +126,56 @@ def test_tags_are_the_history_of_a_repository(team: Team, user: User) -> None:
     assert made.notes == ()
 
 
+def test_tags_that_are_no_versions_are_named(team: Team, user: User) -> None:
+    """What looks like a version and is passed over is said when a project is made."""
+    team.tag("1.0")
+    for tag in ("release-1.1.0", "1.0.0-rc1", "v2", "nightly", "v1.0.0"):
+        git(team.folder, "tag", tag)
+    made = user.new("team")
+    assert user.record.version == "1.0.0"
+    assert made.notes == (
+        "Tags that are no versions were passed over: 1.0, 1.0.0-rc1, release-1.1.0 and others. "
+        "A version is 1.2.0 or v1.2.0.",
+    )
+
+
+def test_no_update_goes_back_by_itself(team: Team, user: User) -> None:
+    """Where the newest tag is older than the project, one line says so; --to goes there."""
+    team.tag("1.0.0")
+    team.moves_on("1.1.0")
+    user.new("team")
+    git(team.folder, "tag", "--delete", "1.1.0")
+    wrong = r"project is of release 1\.1\.0, and the newest of '\.\./team' is 1\.0\.0.*--to 1\.0\.0"
+    for command in (user.status, user.update):
+        with pytest.raises(ScaffoldError, match=wrong):
+            command()
+    assert user.update("docs=no") is not None
+    assert (user.record.version, user.read("train.py")) == ("1.1.0", BETTER)
+    updates.update(user.folder, "1.0.0", history=user.history)
+    assert (user.record.version, user.read("train.py")) == ("1.0.0", LINES)
+
+
+def test_a_commit_beside_the_templates_is_no_release(tmp_path: Path, user: User) -> None:
+    """In a larger repository without tags, only what changes the templates is an update."""
+    (tmp_path / "tools").mkdir()
+    git(tmp_path / "tools", "init", "--quiet")
+    team = Team(tmp_path / "tools" / "team")
+    first = team.tag()
+    user.new("tools/team")
+    (tmp_path / "tools" / "other.txt").write_text("other\n")
+    last = team.tag()
+    assert user.status().endswith("Up to date.")
+    assert user.update() is None
+    user.update("docs=no")
+    assert user.record.commit == first
+    updates.update(user.folder, last, history=user.history)
+    assert user.record.commit == last
+    team.moves_on()
+    assert "the newest is" in user.status()
+    user.update()
+    assert user.read("train.py") == BETTER
+
+
 def test_an_update_from_tag_to_tag_keeps_edits(team: Team, user: User) -> None:
     """`new --release` takes an earlier tag; status, diff and update see the newer one."""
     team.tag("v1.0.0")
