@@ -274,6 +274,7 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
             assert_complete_after_a_commit(story)
         command = re.search("working tree: git (.*)", said)
         assert command, said
+        assert "nothing of yours is lost" in said
         story.git(*command[1].split())
         outcome = "restored"
     else:
@@ -363,7 +364,7 @@ def update(story: Story, kind: str, stop_at: int, within: bool) -> None:
 
     def watch(event: str, arguments: Any) -> None:
         nonlocal steps
-        starts = event == "subprocess.Popen"
+        starts = event == "subprocess.Popen" and (within or kind == "clean")
         writes = event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
         writes = writes or event in CHANGES
         if counting and (starts or (not within and writes and str(story.top) in str(arguments))):
