@@ -21,5 +21,6 @@ def test_it_trains_and_logs_as_the_template_does(
     ended = python(tmp_path, str(program), "--max-epochs", "1")
 
     assert ended.returncode == 0, ended.stderr
-    lines = [json.loads(line) for line in (tmp_path / "runs/plain/metrics.jsonl").open()]
+    (log,) = (tmp_path / "runs").rglob("metrics.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"train", "valid"} <= {line["split"] for line in lines}
