@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from teams import LINES, Team, everything, git
+from teams import COPIER, LINES, Team, everything, git
 
 from scaffold import answers, project, releases, reports, updates
 from scaffold.answers import Record
@@ -283,6 +284,20 @@ def test_a_teams_own_runtime_is_taken(team: Team, user: User) -> None:
     user.new("team")
     assert user.read("scaffold_runtime/__init__.py") == "THEIRS = True\n"
     assert user.record.runtime == ""
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_a_runtime_may_be_left_out_in_part(team: Team, user: User, trust: bool) -> None:
+    """What `_exclude` names of the runtime is not in the project; the rest is, with its modes."""
+    team.write("copier.yml", COPIER.replace("  - ", "  - scaffold_runtime/loggers/\n  - "))
+    for path in ("__init__.py", "tool.sh", "loggers/__init__.py"):
+        team.write(f"runtime/scaffold_runtime/{path}", "")
+    (team.folder / "runtime" / "scaffold_runtime" / "tool.sh").chmod(0o755)
+    told = Given("team", trust)
+    project.create(str(user.folder), "mine", defaults=True, history=user.history, told=told)
+    runtime = user.folder / "scaffold_runtime"
+    assert sorted(everything(runtime)) == ["__init__.py", "tool.sh"]
+    assert [os.access(runtime / name, os.X_OK) for name in ("__init__.py", "tool.sh")] == [0, 1]
 
 
 def test_a_lent_runtime_is_updated_with_the_tool(

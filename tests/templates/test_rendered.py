@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,21 @@ from conftest import NewProject
 from sklearn.datasets import load_digits
 from templates.conftest import Python
 
+from scaffold import checks, programs, questions, releases, render
+from scaffold.releases import Release
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.parent.name for path in REPOSITORY.glob("templates/*/template.yml"))
-CHOICES = {"ci": ("yes", "no"), "docker": ("no", "yes")}  # The defaults first.
+RELEASE = Release("0.0.1", releases.working_tree(REPOSITORY))
+DEFAULTS = {  # Of the questions that are answered with yes or no.
+    name: question["default"]
+    for name, question in render.questions(RELEASE).items()
+    if question["type"] == "bool"
+}
+FILES = {  # What a yes brings.
+    "ci": {".github/workflows/tests.yml"},
+    "docker": {"Dockerfile", ".dockerignore"},
+}
 
 
 @pytest.fixture(scope="module", params=TEMPLATES)
@@ -31,22 +43,30 @@ def project(
     return new_project(request.param, tmp_path_factory.mktemp("rendered") / f"my-{request.param}")
 
 
-@pytest.mark.parametrize("answers", list(itertools.product(*CHOICES.values()))[1:])
+@pytest.mark.parametrize("answers", list(itertools.product((True, False), repeat=len(DEFAULTS))))
 def test_an_answer_adds_or_leaves_out_its_files_alone(
-    project: Path, new_project: NewProject, tmp_path: Path, answers: tuple[str, ...]
+    project: Path, new_project: NewProject, tmp_path: Path, answers: tuple[bool, ...]
 ) -> None:
     """With every combination of answers, all other files are those of the default answers."""
-    chosen = dict(zip(CHOICES, answers, strict=True))
-    other = new_project(project.name.removeprefix("my-"), tmp_path / project.name, **chosen)
+    chosen = dict(zip(DEFAULTS, answers, strict=True))
+    settings = {name: questions.shown(answer) for name, answer in chosen.items()}
+    other = new_project(project.name.removeprefix("my-"), tmp_path / project.name, **settings)
     expected = {path.relative_to(project): path.read_bytes() for path in files(project)}
     found = {path.relative_to(other): path.read_bytes() for path in files(other)}
-    workflow = {Path(".github/workflows/tests.yml")}
-    container = {Path("Dockerfile"), Path(".dockerignore")}
 
-    assert expected.keys() - found.keys() == (workflow if chosen["ci"] == "no" else set())
-    assert found.keys() - expected.keys() == (container if chosen["docker"] == "yes" else set())
+    assert expected.keys() - found.keys() == brought(DEFAULTS) - brought(chosen)
+    assert found.keys() - expected.keys() == brought(chosen) - brought(DEFAULTS)
     for path in (expected.keys() & found.keys()) - {Path(".scaffold.yml")}:
         assert found[path] == expected[path], path
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_combination_of_answers_is_clean(template: str) -> None:
+    """Whatever the answers and texts: formatted, lint-clean, parsed, no Jinja, the same twice."""
+    outcomes = list(checks.check_template(RELEASE, template, programs.Tests(wanted=False)))
+
+    assert len(outcomes) == 2 * 2 ** len(DEFAULTS)
+    assert [str(outcome) for outcome in outcomes if outcome.faults] == []
 
 
 @pytest.mark.slow
@@ -76,24 +96,6 @@ def test_a_readme_names_files_that_are_there(project: Path) -> None:
         named = set(re.findall(r"(?<![\w/.])((?:[\w-]+/)*[\w-]+\.(?:py|md|toml))(?![\w/])", text))
         for name in named:
             assert (project / name).exists() or list(project.glob(f"*/{name}")), (page, name)
-
-
-@pytest.mark.parametrize("check", [["format", "--check"], ["check"]])
-def test_a_project_is_formatted_and_lint_clean(project: Path, check: list[str]) -> None:
-    """Ruff, under the project's own rules, has nothing to say."""
-    command = [sys.executable, "-m", "ruff", *check, "--no-cache", "."]
-
-    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-def test_no_jinja_is_left(project: Path) -> None:
-    """No file of a project has a template's suffix or braces in it."""
-    for path in files(project):
-        assert path.suffix != ".jinja"
-        if path.suffix in (".md", ".toml") or path.name == ".gitignore":
-            assert not re.search(r"\{\{|\{%", path.read_text(encoding="utf-8")), path
 
 
 def test_python_files_are_those_of_the_template(project: Path) -> None:
@@ -142,6 +144,11 @@ def test_the_digits_are_the_real_ones(file: Path) -> None:
     with np.load(file) as ours:
         assert np.array_equal(ours["images"], theirs.images)
         assert np.array_equal(ours["labels"], theirs.target)
+
+
+def brought(answers: Mapping[str, bool]) -> set[Path]:
+    """Return the files that answers bring."""
+    return {Path(path) for name, answer in answers.items() if answer for path in FILES[name]}
 
 
 def files(project: Path) -> list[Path]:
