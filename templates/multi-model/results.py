@@ -15,7 +15,6 @@ from scaffold_runtime import (
     Accuracy,
     BestCheckpoint,
     Engine,
-    Events,
     Loss,
     Run,
     RunningAverage,
@@ -32,6 +31,7 @@ from scaffold_runtime.settings import read_settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+END_AT_NAN = TerminateOnNan(advice="try a lower learning rate: --student-lr, --teacher-lr")
 LOSSES = ("student_loss", "student_soft_loss", "teacher_loss", "teacher_soft_loss")
 ALONE = "alone"  # The run that others are reported beside, if it is there and finished.
 # What must be the same in both, or the difference would not be the teacher's.
@@ -63,11 +63,9 @@ class RunningLoss(RunningAverage):
 
 
 def watch_losses(trainer: Engine) -> None:
-    """Average the losses that the steps return, which differ by mode and epoch; end at NaN."""
+    """Average the losses that the steps return, which differ by mode and epoch."""
     for name in LOSSES:
         RunningLoss(name).attach(trainer, name)
-    stop = TerminateOnNan(advice="try a lower learning rate: --student-lr, --teacher-lr")
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
 
 
 def make_evaluator(models: Mapping[str, nn.Module], device: torch.device) -> Engine:

@@ -18,8 +18,8 @@ from data import make_data
 from learning import Schedule, Temperature, choose_targets, make_criteria, make_optimizers
 from model import make_models
 from modes import Mode, all_epochs, check_settings, learners
-from results import keep_best, make_evaluator, report_models, restore_all, watch_losses
-from scaffold_runtime import Engine, RunSettings, launch, start_run, to_device
+from results import END_AT_NAN, keep_best, make_evaluator, report_models, restore_all, watch_losses
+from scaffold_runtime import Engine, Events, RunSettings, launch, start_run, to_device
 from scaffold_runtime.settings import Amount, Count, Share, Size
 
 
@@ -84,14 +84,14 @@ def main(settings: Settings) -> dict[str, float]:
 
     # --- What happens around the steps ----------------------------------------
     trainer = Engine(train_step)
-    watch_losses(trainer)  # Averages of each; the run ends when one is no number.
+    watch_losses(trainer)  # Running averages of each.
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, END_AT_NAN)
     evaluator = make_evaluator(models, run.device)
     best = keep_best(run, trainer, models)
     parts = {"trainer": trainer, **models, **{f"best_{name}": best[name] for name in models}}
     parts |= {f"{name}_optimizer": optimizers[name] for name in models}
     parts |= {f"{name}_scheduler": schedulers[name] for name in models}
-    rates = {f"{name}_lr": optimizers[name] for name in models}
-    run.follow(trainer, "all", **rates)  # Progress bar, metrics.jsonl and config.yaml.
+    run.follow(trainer, "all", **{f"{name}_lr": optimizers[name] for name in models})
     checkpoint = run.save(trainer, parts)  # As save_every says, and on signals.
 
     @trainer.on(run.validations())  # As validate_every says, and after the last epoch.

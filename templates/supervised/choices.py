@@ -177,17 +177,18 @@ def choose_metrics(
     metrics: Mapping[str, Metric],
 ) -> str:
     """
-    Leave loss and accuracy to a classification, let a regression measure errors; name the score.
+    Name the score; for a regression, measure errors in the place of what measures classes.
 
-    Other metrics stay as they are.
+    The metrics of train.py are those of a classification: a regression does without them and
+    has those of `make_regression_metrics`.
     """
     if settings.task == "classification":
         return "accuracy"
     for metric in trainer._attached().values():
         if isinstance(metric, Accuracy):
             metric.detach(trainer)
-    for name in metrics.keys() & {"loss", "accuracy"}:
-        metrics[name].detach(evaluator)
+    for metric in metrics.values():
+        metric.detach(evaluator)
     for name, metric in make_regression_metrics(data).items():
         metric.attach(evaluator, name)
     return "r2"

@@ -280,10 +280,11 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     else:
         staged = kind == "no commit" and tracked_changes(story)
         outcome = "before" if is_before and not staged else "done"
-    locks = [path for path in (story.top / ".git").glob("**/*.lock") if "scaffold" not in str(path)]
-    for lock in locks:  # Git was killed when all was done: the next update names what it left.
-        assert str(lock) in refusal(story, lambda: story.update(dry_run=True))
-        lock.unlink()
+    while locks := locks_of_git(story):  # Git was killed when all was done: they are named.
+        said = refusal(story, lambda: story.update(dry_run=True))
+        named = [lock for lock in locks if f"{lock} is there" in said]
+        assert named, (said, locks)
+        named[0].unlink()
     if outcome == "done" or not is_before:
         assert "line 5, theirs\n" in story.read("train.py")
         assert "line 15, mine\n" in story.read("train.py")
@@ -326,12 +327,17 @@ def refusal(story: Story, command: Callable[[], Any] | None = None) -> str:
         try:
             command() if command else updates.compare(story.project, story.history)
         except ScaffoldError as error:
-            if "is at work here" not in str(error):
+            if "update` is at work here" not in str(error):
                 return str(error)
             time.sleep(0.1)  # A git of the killed update lives a moment longer.
         else:
             return ""
     raise AssertionError("an update that was killed is still at work")
+
+
+def locks_of_git(story: Story) -> list[Path]:
+    found = (story.top / ".git").glob("**/*.lock")
+    return [path for path in found if "scaffold" not in path.parts]
 
 
 def tracked_changes(story: Story) -> list[str]:

@@ -485,7 +485,7 @@ def test_deterministic_asks_torch_for_algorithms_that_repeat() -> None:
 def test_metrics_go_where_the_settings_say_as_well(
     name: Any, written: str, working_directory: Path
 ) -> None:
-    """Beside metrics.jsonl, to one or several others; each finishes when the training ends."""
+    """Beside metrics.jsonl, to one or several others; each ends with the run."""
     run, engine = start_run(Settings(log_to=(name,))), Engine(lambda engine, batch: None)
     engine.state.metrics["loss"] = 0.5
     run.follow(engine, ["loss"])
@@ -493,8 +493,9 @@ def test_metrics_go_where_the_settings_say_as_well(
         Events.EPOCH_COMPLETED, lambda: run.log_epoch(engine.state, valid={"accuracy": 0.25})
     )
     engine.run(range(4))
+    run.finish(engine.state, "test", {"accuracy": 0.5})
 
-    assert len(read_json_lines(run.logger.path)) == 3
+    assert len(read_json_lines(run.logger.path)) == 4
     assert list(working_directory.glob(written))
 
 

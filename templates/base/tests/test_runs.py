@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,21 @@ def test_one_batch_can_be_learned_by_heart():
     loss = loss_in(last)
     for name, value in (KNOWN or {loss: 0.7 * first[loss]}).items():
         assert last[name] < value, name
+
+
+def test_a_run_ends_with_a_page_and_pictures():
+    """`python train.py`, with a file of settings, draws them and names the page."""
+    Path("small.yaml").write_text(json.dumps(SMALL))
+    command = [sys.executable, str(PROJECT / "train.py"), "--config", "small.yaml"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    folder = Path("runs", train.Settings().run)
+    assert ended.stdout.splitlines()[-1] == f"report: {folder / 'report.html'}"
+    pictures = [path.read_bytes() for path in folder.glob("figures/*.png")]
+    assert len(pictures) > 1
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
 
 
 def test_a_fast_dev_run_leaves_nothing():

@@ -83,7 +83,7 @@ def test_a_fold_trains():
     """A run of a fold goes through."""
     reached = train.main(train.Settings(fast_dev_run=True, folds=5, fold=4))
 
-    assert set(reached) == {"loss", "accuracy"}
+    assert reached.keys() >= {"loss", "accuracy"}
 
 
 @pytest.mark.parametrize(("clip_norm", "moved"), [(0.0, 3.0), (0.5, 0.5)])
