@@ -21,7 +21,7 @@ def in_todays_terms(values: Mapping[str, Any], known: Collection[str]) -> dict[s
     if "clip" in today and "clip" not in known:  # tbptt of 0.4.0.
         today["clip_norm"] = today.pop("clip")
     if "noise_size" in today and "data_seed" in known:  # gan before 0.6.0.
-        if today.get("ema", 1) < 0.5:  # In 0.4.0 it was the share of the newest weights.
+        if "ema" in today and "beta2" not in today:  # 0.4.0: the share of the newest weights.
             today["ema"] = 1 - today["ema"]
         today.setdefault("data_seed", today.get("seed", 0))  # One seed decided both.
     return today

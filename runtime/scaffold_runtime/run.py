@@ -213,6 +213,7 @@ class Run(Generic[Settings]):
         """
         if not any(self.checkpoints.glob("last*.pt")):  # A best one may be there before it.
             self.say("no checkpoint was saved yet: the run begins at the beginning")
+            self.logger.load_state_dict({"size": 0})  # Or its epochs would be there twice.
             return
         checkpoint.restore()
         epochs = max_epochs or self.settings.max_epochs

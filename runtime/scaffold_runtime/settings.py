@@ -129,7 +129,8 @@ def refuse_unused(settings: Any, only_with: Mapping[str, tuple[str, Sequence[Any
         if getattr(settings, name) != defaults[name] and chosen not in values:
             option, needed = (f"--{each.replace('_', '-')}" for each in (name, other))
             fitting = " or ".join(str(value) for value in values)
-            raise UserError(f"{option} is for {needed} {fitting}, and {other} is {chosen}")
+            shown = ", ".join(chosen) if isinstance(chosen, tuple) else chosen
+            raise UserError(f"{option} is for {needed} {fitting}, and {other} is {shown}")
 
 
 # --- Files ----------------------------------------------------------------

@@ -22,7 +22,6 @@ from scaffold_runtime import (
     cache_folder,
     read_image_set,
 )
-from scaffold_runtime.run_settings import RUNS
 from scaffold_runtime.settings import refuse_unused
 
 if TYPE_CHECKING:
@@ -49,7 +48,8 @@ class Data(NamedTuple):
 
 def make_data(settings: Settings) -> Data:
     """Read the images; the labels are for the classifier in quality.py alone."""
-    check_settings(settings)
+    if not (settings.resume or settings.evaluate):  # What goes on keeps its settings.
+        refuse_unused(settings, ONLY_WITH)
     settings = fill_in(settings)
     images = read_images(settings)
     shape = Shape(*images.shape)
@@ -89,23 +89,6 @@ def fill_in(settings: Settings) -> Settings:
         beta1=beta1 if settings.beta1 < 0 else settings.beta1,
         beta2=beta2 if settings.beta2 < 0 else settings.beta2,
     )
-
-
-def check_settings(settings: Settings) -> None:
-    """
-    Refuse what would have no effect, or another one than it had.
-
-    Raises:
-        UserError: The message says what, and what to do.
-    """
-    refuse_unused(settings, ONLY_WITH)
-    config = RUNS / settings.run / "config.yaml"
-    goes_on = (settings.resume or settings.evaluate) and config.exists()
-    if goes_on and settings.seed != settings.data_seed and "data_seed:" not in config.read_text():
-        raise UserError(
-            f"{config} is of an earlier release, where seed decided the split as well: "
-            f"add the line data_seed: {settings.seed}"
-        )
 
 
 def read_images(settings: Settings) -> ImageSet:

@@ -31,7 +31,6 @@ from scaffold_runtime.settings import read_settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-END_AT_NAN = TerminateOnNan(advice="try a lower learning rate: --student-lr, --teacher-lr")
 LOSSES = ("student_loss", "student_soft_loss", "teacher_loss", "teacher_soft_loss")
 ALONE = "alone"  # The run that others are reported beside, if it is there and finished.
 # What must be the same in both, or the difference would not be the teacher's.
@@ -66,6 +65,11 @@ def watch_losses(trainer: Engine) -> None:
     """Average the losses that the steps return, which differ by mode and epoch."""
     for name in LOSSES:
         RunningLoss(name).attach(trainer, name)
+
+
+def end_at_nan() -> TerminateOnNan:
+    """Return what ends a run of which a loss is not finite."""
+    return TerminateOnNan(advice="try a lower learning rate: --student-lr, --teacher-lr")
 
 
 def make_evaluator(models: Mapping[str, nn.Module], device: torch.device) -> Engine:

@@ -18,7 +18,7 @@ from data import make_data
 from learning import Schedule, Temperature, choose_targets, make_criteria, make_optimizers
 from model import make_models
 from modes import Mode, all_epochs, check_settings, learners
-from results import END_AT_NAN, keep_best, make_evaluator, report_models, restore_all, watch_losses
+from results import end_at_nan, keep_best, make_evaluator, report_models, restore_all, watch_losses
 from scaffold_runtime import Engine, Events, RunSettings, launch, start_run, to_device
 from scaffold_runtime.settings import Amount, Count, Share, Size
 
@@ -85,7 +85,7 @@ def main(settings: Settings) -> dict[str, float]:
     # --- What happens around the steps ----------------------------------------
     trainer = Engine(train_step)
     watch_losses(trainer)  # Running averages of each.
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, END_AT_NAN)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, end_at_nan())
     evaluator = make_evaluator(models, run.device)
     best = keep_best(run, trainer, models)
     parts = {"trainer": trainer, **models, **{f"best_{name}": best[name] for name in models}}

@@ -93,7 +93,8 @@ def show_surprise(
     name, text = next(iter(files.items()))
     middle = len(text) // 2
     start = text.rfind(b"\n", 0, max(text.find(PROMPT, middle), middle)) + 1
-    excerpt = slice(start, text.find(b"\n\n", start + SHOWN))
+    end = text.find(b"\n\n", start + SHOWN, start + 2 * SHOWN)
+    excerpt = slice(start, end if end > 0 else start + SHOWN)
     caption = f"In {name}, new to the model: the darker a byte, the more bits it took."
     return caption, plot_surprise(text[excerpt], surprises[name][excerpt])
 
@@ -123,16 +124,14 @@ def plot_surprise(text: bytes, bits: Numbers) -> Figure:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    lines = text.decode("latin-1").split("\n")
-    columns = max(map(len, lines))
+    lines = _wrapped(text.decode("latin-1"))
+    columns = max(len(line) for line, _ in lines)
     ground = np.full((len(lines), columns), np.nan)
     # Laid out by hand: with so many texts, an automatic layout takes a second.
     figure = Figure(figsize=(0.085 * columns + 1, 0.17 * len(lines)))
     axes = figure.add_axes((0.01, 0.01, 0.88, 0.98))
-    start = 0
-    for row, line in enumerate(lines):
+    for row, (line, start) in enumerate(lines):
         ground[row, : len(line)] = bits[start : start + len(line)]
-        start += len(line) + 1
         for column, character in enumerate(line):
             color = "white" if ground[row, column] > 6 else "black"
             written = axes.text(column, row, character, color=color, parse_math=False)
@@ -141,3 +140,14 @@ def plot_surprise(text: bytes, bits: Numbers) -> Figure:
     axes.axis("off")
     figure.colorbar(shown, figure.add_axes((0.91, 0.1, 0.015, 0.8)), label="bits")
     return figure
+
+
+def _wrapped(text: str, width: int = 120) -> list[tuple[str, int]]:
+    """Return the lines of a text, cut to a width, and where each begins."""
+    lines: list[tuple[str, int]] = []
+    start = 0
+    for line in text.split("\n"):
+        cuts = range(0, max(len(line), 1), width)
+        lines += [(line[cut : cut + width], start + cut) for cut in cuts]
+        start += len(line) + 1
+    return lines

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 from templates.conftest import Python
 
 from scaffold import git, project, releases, render, reports, updates
@@ -132,21 +131,6 @@ def test_a_run_begun_with_any_release_goes_on_after_an_update(
     assert "epoch 4/4" in went_on.stdout
     assert "epoch 2/4" not in went_on.stdout
     assert "done, says a handler of mine" in went_on.stdout
-
-
-def test_settings_of_earlier_releases_keep_their_meaning(
-    today: Path, python: Python, tmp_path: Path
-) -> None:
-    """An average of gan that 0.4.0 gave 0.01 of the newest weights keeps 0.99 of its own."""
-    folder = make(tmp_path / "mine", "gan", "0.4.0", today)
-    python(folder, "train.py", *SHORT["gan"], "--max-epochs", "1", "--seed", "3")
-    updates.update(folder, history=today)
-
-    went_on = python(folder, "train.py", "--resume", "--max-epochs", "2")
-
-    assert went_on.returncode == 0, went_on.stderr
-    settings = yaml.safe_load((folder / "runs" / "first" / "config.yaml").read_text())
-    assert (settings["ema"], settings["data_seed"], settings["seed"]) == (0.99, 3, 3)
 
 
 def make(folder: Path, template: str, version: str, history: Path) -> Path:
