@@ -154,7 +154,7 @@ def test_overwriting_what_is_not_there_is_beginning() -> None:
 def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Though a best one is there; resuming says so, and a checkpoint that is there is taken up."""
+    """Though a best one is there; its lines are gone. A checkpoint that is there is taken up."""
     epochs = []
     for _ in range(2):
         run, engine = start_run(Settings(resume=bool(epochs))), Engine(lambda engine, batch: None)
@@ -163,8 +163,10 @@ def test_a_run_killed_before_its_first_checkpoint_begins_at_the_beginning(
         if not epochs:
             run = start_run(Settings(resume=True))
             BestCheckpoint(run.checkpoints, {"trainer": engine}, engine).offer(0.5)
+            run.logger.path.write_text('{"split": "train", "epoch": 1}\n')  # Of what was lost.
             run.resume(checkpoint)
             assert "no checkpoint was saved yet" in capsys.readouterr().out
+            assert read_json_lines(run.logger.path) == []
         else:
             run.resume(checkpoint)
         engine.add_event_handler(
