@@ -225,4 +225,12 @@ def _one_line_errors(template: str) -> Iterator[None]:
         raise KeyboardInterrupt from None  # Copier's own carries the answers along.
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise ScaffoldError(f"template {template!r} cannot be rendered: {reason}") from error
+        raise ScaffoldError(
+            f"template {template!r} cannot be rendered: {_place(error)}{reason}"
+        ) from error
+
+
+def _place(error: Exception) -> str:
+    """Say in which file, and on which line, Jinja found a mistake; of others it tells no place."""
+    name, line = getattr(error, "name", None), getattr(error, "lineno", None)
+    return f"{name.removeprefix(f'{_PROJECT}/')}, line {line}: " if name and line else ""

@@ -38,7 +38,7 @@ def check(release: Release) -> None:
     """
     for path in release.files:
         if wrong := _problem_of_path(path):
-            raise ScaffoldError(f"{path!r} in {release.source!r} {wrong}")
+            raise ScaffoldError(f"{_seen(path)!r} in {release.source!r} {wrong}")
     for path in release.files:
         if path.endswith(f"/{ABOUT}") and path.count("/") == 2:
             _check_about(release, path)
@@ -60,11 +60,15 @@ def _problem_of_path(path: str) -> str:
 
 def _check_about(release: Release, path: str) -> None:
     about = _read(release, path)
-    for name in ("summary", "expect"):
-        if not isinstance(about.get(name), str):
-            raise ScaffoldError(
-                f"{path!r} in {release.source!r} needs a line of text `{name}: ...`"
-            )
+    names = ("summary", "expect")
+    if missing := [f"`{name}: ...`" for name in names if not isinstance(about.get(name), str)]:
+        where = f"{_seen(path)!r} in {release.source!r}"
+        raise ScaffoldError(f"{where} needs a line of text {' and '.join(missing)}")
+
+
+def _seen(path: str) -> str:
+    """Return a path as the owner of the templates sees it."""
+    return path.removeprefix(TEMPLATES)
 
 
 def _check_questions(release: Release) -> None:

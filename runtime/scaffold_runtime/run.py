@@ -217,7 +217,8 @@ class Run(Generic[Settings]):
             return
         checkpoint.restore()
         epochs = max_epochs or self.settings.max_epochs
-        if self._trainer is not None and self._trainer._is_complete(epochs):
+        trainer = self._trainer
+        if trainer and trainer.state.epoch <= epochs and trainer._is_complete(epochs):
             self.say(f"all {epochs} epochs are done; a larger --max-epochs makes the run longer")
 
     def log_epoch(self, state: State, **splits: Mapping[str, Any]) -> None:

@@ -73,7 +73,8 @@ def check_data_settings(settings: DataSettings) -> None:
     refuse(settings.folds == 1, "--folds must be 2 or more, or 0 for none")
     refuse(
         settings.fold and settings.fold >= settings.folds,
-        f"there is no --fold {settings.fold} of --folds {settings.folds}; they count from 0",
+        f"there is no --fold {settings.fold} of --folds {settings.folds}; they count from 0, "
+        "and --folds 5 makes five",
     )
 
 

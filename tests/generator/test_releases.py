@@ -186,6 +186,18 @@ def test_a_faulty_template_is_one_line(
     assert "\n" not in str(refusal.value)
 
 
+# Copier leaves the listing of a folder open when it gives up.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_slip_in_the_syntax_is_told_with_its_place(
+    small_files: dict[str, File], tmp_path: Path
+) -> None:
+    """The file as it lies in the template, and the line."""
+    slip = {"templates/supervised/a.md.jinja": File(b"one\n{{ 1 | nothing }}\n")}
+    answers = {"project_name": "a", "description": "b", "author": "c"}
+    with pytest.raises(ScaffoldError, match=r"rendered: a\.md\.jinja, line 2: No filter"):
+        render.render(Release("0.1.0", {**small_files, **slip}), "supervised", answers, tmp_path)
+
+
 @pytest.fixture
 def history(tmp_path: Path) -> Path:
     """Three releases."""

@@ -526,13 +526,15 @@ def fail() -> None:
 
 
 def test_a_run_that_is_over_says_so_when_it_is_resumed(capsys: pytest.CaptureFixture[str]) -> None:
-    """With more epochs it goes on instead."""
-    for max_epochs, done in [(2, False), (2, True), (3, False)]:
+    """With more epochs it goes on instead; with fewer the trainer refuses, and it alone speaks."""
+    for max_epochs, done in [(2, False), (2, True), (1, False), (3, False)]:
         settings = LongSettings(max_epochs=max_epochs, resume=Path("runs/mine").exists())
         run, engine = start_run(settings), Engine(lambda engine, batch: None)
         checkpoint = run.save(engine, {"trainer": engine})
         run.follow(engine, [])
         if settings.resume:
             run.resume(checkpoint)
-        assert ("all 2 epochs are done" in capsys.readouterr().out) == done
-        engine.run([0], max_epochs)
+        assert ("epochs are done" in capsys.readouterr().out) == done
+        refused = pytest.raises(ValueError, match="but the run has reached 2")
+        with refused if max_epochs == 1 else contextlib.nullcontext():
+            engine.run([0], max_epochs)
