@@ -110,9 +110,7 @@ def describe(template: str, history: Path | None = None, told: Given | None = No
     release = _newest(history, told)
     about = render.template(release, template)
     files = map(render.rendered_path, render.project_files(release, template))
-    paths = {
-        "scaffold_runtime/" if path.startswith("scaffold_runtime/") else path for path in files
-    }
+    paths = {render.RUNTIME if path.startswith(render.RUNTIME) else path for path in files}
     default = render.ask(release, template, {}, f"my-{template}")
     help_of = {name: question["help"] for name, question in render.questions(release).items()}
     return "\n".join(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ABOUT = "template.yml"
 _SUFFIX = ".jinja"
 _QUESTIONS = "templates/copier.yml"
-_RUNTIME = "scaffold_runtime/"  # In a project.
+RUNTIME = "scaffold_runtime/"  # In a project.
 _PROJECT = "project"  # What copier.yml calls `_subdirectory`.
 # A requirement with its lower bound, as it stands in a pyproject.toml.
 _REQUIREMENT = re.compile(r"""["']([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*[<>=~!]=""")
@@ -161,8 +161,11 @@ def _runtime(files: Mapping[str, File]) -> dict[str, File]:
 
     Copier would compile each part of each path, which takes longer than all else.
     """
-    found = {path: f for path, f in files.items() if path.startswith(_RUNTIME)}
-    found = {path: file for path, file in found.items() if not path.endswith(_SUFFIX)}
+    found = {
+        path: file
+        for path, file in files.items()
+        if path.startswith(RUNTIME) and not path.endswith(_SUFFIX)
+    }
     return found if len(found) < len(files) else {}  # Without any file, Copier excludes none.
 
 
