@@ -28,7 +28,7 @@ from run import about_the_machine
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Epochs of the shorter and the longer run.
-EPOCHS = {"supervised": (2, 32), "gan": (5, 30), "multi-model": (2, 22), "tbptt": (1, 3)}
+EPOCHS = {"supervised": (2, 32), "gan": (5, 30), "multi-model": (2, 22), "tbptt": (1, 2)}
 HEADING = """\
 | template | lines of train.py | of all its own files | plain | \
 iterations per CPU second | plain | ratio | ratio of wall time |

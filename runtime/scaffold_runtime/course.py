@@ -48,7 +48,7 @@ class Course(Dispatcher):
             "epoch_start": self._epoch_start,
             "data": self._stream.state_dict(finished),
             "metrics": {name: value for name, value in state.metrics.items() if _is_plain(value)},
-            "attached": {name: part.state_dict() for name, part in self._attached().items()},
+            "attached": {name: part.state_dict() for name, part in self.attached().items()},
             **{key: getattr(state, key) for key in self.state_dict_user_keys},
         }
 
@@ -85,7 +85,7 @@ class Course(Dispatcher):
             super().run_afterwards()
 
     def _load_attached(self, saved: Mapping[str, Any]) -> None:
-        attached = self._attached()
+        attached = self.attached()
         # What has nothing to save may come and go.
         only_saved = {name for name, state in saved.items() if state} - attached.keys()
         only_here = {name for name in attached.keys() - saved.keys() if attached[name].state_dict()}

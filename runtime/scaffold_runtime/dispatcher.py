@@ -163,12 +163,18 @@ class Dispatcher:
         while self._afterwards:
             self._afterwards.pop(0)()
 
-    def _attached(self) -> dict[str, Any]:
+    def attached(self) -> dict[str, Any]:
         """
-        Name everything attached that has a state of its own, each once.
+        Return everything attached that has a state of its own, each once, by its kind.
 
         That is what the handlers are methods of, or are themselves: metrics,
         schedulers, loggers, early stopping. Models and engines are saved as parts.
+
+        >>> from scaffold_runtime import Accuracy, Engine
+        >>> engine = Engine(lambda engine, batch: None)
+        >>> Accuracy().attach(engine, "accuracy")
+        >>> list(engine.attached())
+        ['Accuracy']
         """
         found: dict[int, Any] = {}
         for listeners in self._listeners.values():

@@ -29,7 +29,7 @@ from scaffold_runtime.handlers.progress_bar import ProgressBar
 from scaffold_runtime.handlers.signals import SaveOnSignal
 from scaffold_runtime.intervals import parse_duration, parse_interval
 from scaffold_runtime.lock import lock
-from scaffold_runtime.loggers.base import Logger
+from scaffold_runtime.loggers.base import Logger, import_optional
 from scaffold_runtime.loggers.csv_file import CsvLogger
 from scaffold_runtime.loggers.json_lines import JsonLinesLogger
 from scaffold_runtime.loggers.mlflow import MLflowLogger
@@ -51,7 +51,7 @@ class Run(Generic[Settings]):
 
     >>> run = start_run(RunSettings(fast_dev_run=True, device="cpu"))  # doctest: +ELLIPSIS
     20...
-    one batch of everything; what it writes goes to a temporary folder and is removed
+    one batch of everything, to see that it runs: numbers mean nothing; no file stays
     >>> run.checkpoints.name, run.train_length, run.valid_length
     ('checkpoints', 1, 1)
     """
@@ -280,6 +280,8 @@ def _check(settings: RunSettings) -> None:
     parse_interval(settings.save_every)
     if settings.max_time is not None:
         parse_duration(settings.max_time)
+    for tool in {*settings.log_to} - {"csv"}:
+        import_optional(tool, extra=tool)
     asked = [name for name in ACTIONS if getattr(settings, name)]
     if len(asked) > 1:
         first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
@@ -310,7 +312,7 @@ def _open(run: Run[Any]) -> None:
     _say_warnings(run)
     run.say(run.header)
     if run.is_trial:
-        run.say("one batch of everything; what it writes goes to a temporary folder and is removed")
+        run.say("one batch of everything, to see that it runs: numbers mean nothing; no file stays")
 
 
 def _make_tracker(name: str, run: Run[Any]) -> Logger:

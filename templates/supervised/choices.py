@@ -184,7 +184,7 @@ def choose_metrics(
     """
     if settings.task == "classification":
         return "accuracy"
-    for metric in trainer._attached().values():
+    for metric in trainer.attached().values():
         if isinstance(metric, Accuracy):
             metric.detach(trainer)
     for metric in metrics.values():

@@ -312,6 +312,16 @@ def test_a_fast_dev_run_has_one_epoch_of_each_kind() -> None:
     assert (settings.max_epochs, settings.teacher_epochs, settings.width) == (1, 1, 8)
 
 
+def test_a_fast_dev_run_finds_out_that_a_tracker_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It logs nowhere, but says what the run that it tries out would say."""
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+
+    with pytest.raises(UserError, match="tensorboard is not installed; get it with"):
+        start_run(Settings(fast_dev_run=True, log_to=("tensorboard",)))
+
+
 def test_a_fast_dev_run_does_not_mind_a_run_of_its_name() -> None:
     """The run is not touched."""
     folder = finished_run().folder

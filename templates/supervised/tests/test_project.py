@@ -185,19 +185,20 @@ def test_a_best_checkpoint_of_an_earlier_release_predicts_beside_its_data(table,
 
 
 @pytest.mark.parametrize(
-    ("settings", "shape", "name"),
+    ("settings", "shape", "first", "classes"),
     [
-        ({}, (1, 8, 8), data.CLASS_NAMES[0]),
-        ({"image_size": 12}, (1, 12, 12), data.CLASS_NAMES[0]),
-        ({"dataset": "fashion-mnist"}, (1, 28, 28), "T-shirt/top"),
-        ({"dataset": "mnist", "image_size": 14}, (1, 14, 14), "0"),
+        ({}, (1, 8, 8), data.CLASS_NAMES[0], len(data.CLASS_NAMES)),
+        ({"image_size": 12}, (1, 12, 12), data.CLASS_NAMES[0], len(data.CLASS_NAMES)),
+        ({"dataset": "fashion-mnist"}, (1, 28, 28), "T-shirt/top", 10),
+        ({"dataset": "mnist", "image_size": 14}, (1, 14, 14), "0", 10),
     ],
 )
-def test_what_is_published_is_known_without_a_download(settings, shape, name):
+def test_what_is_published_is_known_without_a_download(settings, shape, first, classes):
     """The model of a picture of MNIST is made on a machine that has no network."""
     known = kept.know_data(train.Settings(**settings, cache="missing"), Path("missing")).samples
 
-    assert (known.shape, known.class_names[0]) == (shape, name)
+    assert (known.shape, known.class_names[0]) == (shape, first)
+    assert len(known.class_names) == classes
 
 
 def test_a_table_that_changed_is_not_taken_for_the_one_it_was(table):
