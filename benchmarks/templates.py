@@ -7,7 +7,8 @@ Measure each template's `train.py` beside the same task written plainly.
 `plain/NAME.py` is the plain program: the same model, steps, validation, log and checkpoints,
 without the runtime; its checkpoints are written by `torch.save` alone and cannot be gone on from.
 Both take `--max-epochs`; what an epoch costs is the time of a longer run less that of a shorter
-one, so that start-up and report do not count. The two take turns.
+one, so that start-up and report do not count. The two run at the same time, each on one thread, so
+that whatever else the machine does meets both: it needs two cores.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -69,7 +72,7 @@ def row(name: str, rounds: int) -> str:
     """Measure a template beside the plain program, and say how they compare."""
     project = REPOSITORY / "templates" / name
     plain = REPOSITORY / "benchmarks" / "plain" / f"{name.replace('-', '_')}.py"
-    pairs = [(train(project / "train.py", name), train(plain, name)) for _ in range(rounds)]
+    pairs = [train((project / "train.py", plain), EPOCHS[name]) for _ in range(rounds)]
     ours, theirs = (median(run.by_cpu for run in runs) for runs in zip(*pairs, strict=True))
     cpu = median(ours.by_cpu / theirs.by_cpu for ours, theirs in pairs)
     wall = median(ours.by_wall / theirs.by_wall for ours, theirs in pairs)
@@ -78,29 +81,36 @@ def row(name: str, rounds: int) -> str:
     return f"| {name} | {lines} | {ours:.1f} | {theirs:.1f} | {cpu:.3f} | {wall:.3f} |"
 
 
-def train(program: Path, name: str) -> Run:
-    """Return what the further epochs of a longer run took, without start-up and report."""
-    short, long = (run(program, epochs) for epochs in EPOCHS[name])
-    return Run(*(more - less for more, less in zip(long, short, strict=True)))
+def train(programs: Sequence[Path], epochs: tuple[int, int]) -> list[Run]:
+    """Return what the further epochs of longer runs took, without start-up and report."""
+    with ThreadPoolExecutor(len(programs)) as beside:
+        short, long = (list(beside.map(run, programs, repeat(number))) for number in epochs)
+    return [
+        Run(*(more - less for more, less in zip(*both, strict=True)))
+        for both in zip(long, short, strict=True)
+    ]
 
 
 def run(program: Path, epochs: int) -> Run:
     """Train for so many epochs."""
-    with tempfile.TemporaryDirectory() as folder:
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "said.txt").open("w+") as said:
+        began = time.perf_counter()
+        training = subprocess.Popen(
             [sys.executable, program, "--max-epochs", str(epochs)],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY / "runtime")},
-            stdout=subprocess.DEVNULL,
-            check=True,
+            stdout=said,
+            stderr=said,
         )
+        _, status, used = os.wait4(training.pid, 0)
         wall = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        training.returncode = os.waitstatus_to_exitcode(status)
+        if training.returncode != 0:
+            said.seek(0)
+            raise SystemExit(f"{program} failed:\n{said.read()}")
         (log,) = Path(folder).rglob("metrics.jsonl")
         iterations = max(json.loads(line)["iteration"] for line in log.open())
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(iterations, cpu, wall)
+    return Run(iterations, used.ru_utime + used.ru_stime, wall)
 
 
 def count_lines(program: Path) -> int:
