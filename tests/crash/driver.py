@@ -111,14 +111,30 @@ class Processes:
 class ForkServer(Processes):
     """Processes that are forks of one that has imported torch: see fork_server.py."""
 
-    def __init__(self, *path: Path, preload: Iterable[str] = ("crash.program",)) -> None:
+    def __init__(
+        self,
+        *path: Path,
+        preload: Iterable[str] = ("crash.program",),
+        environment: Mapping[str, str] | None = None,
+        limit: float = LIMIT,
+    ) -> None:
+        """
+        Args:
+            path: Folders to import from, besides those of the tests.
+            preload: Modules that are imported once.
+            environment: Of the forks, instead of that of other processes.
+            limit: Seconds after which a process hangs.
+        """
         super().__init__(*path)
+        of_tests = {"PYTHONPATH": self.environment["PYTHONPATH"]}
+        self.environment = self.environment if environment is None else dict(environment)
+        self._limit = limit
         server = TESTS / "crash" / "fork_server.py"
         # The second is imported by the first step of any optimizer.
         modules = ["torch", "torch._dynamo", *preload]
         self._server = subprocess.Popen(
             [sys.executable, str(server), *modules],
-            env=self.environment,
+            env=self.environment | of_tests,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -146,12 +162,14 @@ class ForkServer(Processes):
         kill: Kill = NO_KILL,
         output: str = "output",
         sweep: bool = True,
+        errors: str | None = None,
     ) -> int:
         request = {
             "arguments": list(arguments),
             "folder": str(folder),
-            "environment": dict(kill.environment),
+            "environment": self.environment | dict(kill.environment),
             "output": str(folder / output),
+            "errors": str(folder / (errors or output)),
             "sweep": sweep,
         }
         assert self._server.stdin is not None
@@ -159,7 +177,7 @@ class ForkServer(Processes):
         self._server.stdin.write(json.dumps(request).encode() + b"\n")
         self._server.stdin.flush()
         child = self._read()["pid"]
-        if select.select([self._server.stdout], [], [], kill.after or LIMIT)[0]:
+        if select.select([self._server.stdout], [], [], kill.after or self._limit)[0]:
             return self._read()["status"]
         _kill_group(child)
         status = self._read()["status"]

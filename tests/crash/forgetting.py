@@ -43,7 +43,7 @@ def _position(program: Program) -> Callable[[], None]:
 
 def _metrics(program: Program) -> Callable[[], None]:
     def forget() -> None:
-        for name, part in program.trainer._attached().items():
+        for name, part in program.trainer.attached().items():
             if name in ("Accuracy", "RunningAverage"):
                 part.reset()
 

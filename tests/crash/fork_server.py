@@ -5,14 +5,15 @@ A process that has imported torch once, and forks a child for each run.
 
 imports the modules, then reads one request a line from its input: JSON with
 `arguments` (a program's path and what follows on its command line), `folder`,
-`environment` and `output`. It answers with the child's process id, and, when the
-child has ended, with its status, once nothing is left of its process group.
-Importing torch takes two seconds, a fork two hundredths of one; the child is a
-process of its own, which can be killed like any other.
+`environment`, and the files `output` and `errors`. It answers with the child's
+process id, and, when the child has ended, with its status, once nothing is left of
+its process group. Importing torch takes two seconds, a fork two hundredths of one;
+the child is a process of its own, which can be killed like any other.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -57,8 +58,9 @@ def _become(request: dict[str, Any]) -> None:
     """Run a program in this process, as if Python had been started with it, and exit."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.setpgid(0, 0)
-    _redirect(request["output"])
+    _redirect(request["output"], request["errors"])
     os.chdir(request["folder"])
+    os.environ.clear()
     os.environ.update(request["environment"])
     random.seed()  # As in a new process: the seed of our parent must not help anyone.
     sys.argv = request["arguments"]
@@ -68,6 +70,7 @@ def _become(request: dict[str, Any]) -> None:
     for thread in threading.enumerate():  # As the interpreter does at its end.
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # A regular end would take ten times as long as the run.
@@ -90,12 +93,11 @@ def _status_of(program: Path) -> int:
     return 0
 
 
-def _redirect(output: str) -> None:
+def _redirect(output: str, errors: str) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+    for number, path in ((1, output), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 

@@ -35,8 +35,9 @@ def test_random_updates_with_the_merge_of_an_older_git(
     assert any(conflicts)
 
 
+@pytest.mark.parametrize("number", [2811, 4785], ids=["an error", "a crash that leaves a lock"])
 def test_where_the_merge_of_git_fails_it_is_made_without_moving_files_after_folders(
-    tmp_path: Path,
+    tmp_path: Path, number: int
 ) -> None:
     """A file that should follow its folder to where a folder is stays: an ordinary conflict."""
-    assert Place(tmp_path).check(2811)
+    assert Place(tmp_path).check(number)

@@ -150,7 +150,7 @@ class Place:
         return frozenset(to[len(prefix) :] for path, to in pairs if path[len(prefix) :] in gone)
 
     def merge(self, mine: str, new: str) -> bool:
-        """Let git merge; where that fails, as in case 2811, without moving files after folders."""
+        """Let git merge; where that fails, as in 2811 and 4785, without following moved folders."""
         for settings in ((), ("-c", "merge.directoryRenames=false")):
             self.check_out(mine)
             done = subprocess.run(
@@ -159,6 +159,7 @@ class Place:
             )  # fmt: skip
             if done.returncode in (0, 1):
                 break
+            (self.top / ".git" / "index.lock").unlink(missing_ok=True)  # Of a git that crashed.
         return done.returncode == 0
 
     def index(self) -> tuple[list[str], dict[str, bytes]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pytest
 from conftest import NewProject
+from crash import driver
 
 Ended = subprocess.CompletedProcess[str]
+PRELOAD = ("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "tyro", "yaml")
 
 
 class Python(Protocol):
@@ -36,18 +39,35 @@ def surroundings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def python(surroundings: dict[str, str]) -> Python:
-    """Run a project's programs."""
+def forks(surroundings: dict[str, str]) -> Iterator[driver.ForkServer]:
+    """Processes that have imported what projects import, but for their own modules."""
+    with driver.ForkServer(preload=PRELOAD, environment=surroundings, limit=900) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def python(
+    surroundings: dict[str, str],
+    forks: driver.ForkServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Python:
+    """Run a project's programs in forks; modules (`-m`) and code (`-c`) in new processes."""
 
     def run(project: Path, *arguments: str) -> Ended:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=project,
-            env=surroundings,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
+        if arguments[0].startswith("-"):
+            return subprocess.run(
+                [sys.executable, *arguments],
+                cwd=project,
+                env=surroundings,
+                capture_output=True,
+                encoding="utf-8",
+                check=False,
+            )
+        said = tmp_path_factory.mktemp("said")
+        output, errors = said / "output", said / "errors"
+        kill = driver.Kill(surroundings)
+        status = forks.run(arguments, project, kill, str(output), errors=str(errors), sweep=False)
+        return Ended(arguments, status, output.read_text("utf-8"), errors.read_text("utf-8"))
 
     return run
 

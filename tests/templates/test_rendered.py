@@ -129,6 +129,11 @@ def test_a_project_imports_only_what_it_declares(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "project",
+    [name for name in TEMPLATES if name != "supervised"],  # Whose tests test_installed.py runs.
+    indirect=True,
+)
 def test_a_projects_own_tests_pass(project: Path, python: Python) -> None:
     """What a user runs first is green, and warns of nothing."""
     ended = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")

@@ -45,7 +45,7 @@ def test_the_best_checkpoint_can_be_measured_again():
 
 def test_the_loss_falls_on_a_fixed_subset():
     """From the first validation of the same samples to the last, the model gets better."""
-    train.main(train.Settings(**SMALL, limit_valid_batches=1))
+    train.main(train.Settings(**{**SMALL, "limit_valid_batches": 1}))
     first, last = first_and_last("valid")
 
     for name, share in LEARNS.items():

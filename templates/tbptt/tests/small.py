@@ -8,6 +8,7 @@ SMALL = {
     "max_epochs": 4,
     "batch_windows": 4,
     "limit_train_batches": 8,
+    "limit_valid_batches": 8,
 }
 LEARNS = {"bits": 0.85}  # The share of its first value that the validation's falls to.
 BY_HEART = {"max_epochs": 60, "lr": 0.02}  # Settings to learn one batch by heart.
