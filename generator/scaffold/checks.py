@@ -70,6 +70,9 @@ def check(
     named = render.templates(release) if template is None else [_named(release, template)]
     if not named:
         raise ScaffoldError(f"there is no template in {str(path)!r}: none has a template.yml")
+    if not render.is_strict(release):
+        line = "`_envops: {undefined: jinja2.StrictUndefined}`"
+        yield Outcome("copier.yml", (f"a misspelt name is rendered as nothing; add {line}",))
     for name in named:
         yield from check_template(release, name, asked, keep=keep)
 

@@ -68,10 +68,14 @@ def template(release: Release, name: str | None) -> About:
 
 def questions(release: Release) -> dict[str, dict[str, Any]]:
     """Return the questions of all templates as copier.yml has them, by name."""
-    import yaml
-
-    everything = yaml.safe_load(release.files[_QUESTIONS].content)
+    everything = _copier_yml(release)
     return {name: about for name, about in everything.items() if not name.startswith("_")}
+
+
+def is_strict(release: Release) -> bool:
+    """Say whether a name that nothing has is an error in Jinja, or is rendered as nothing."""
+    how = _copier_yml(release).get("_envops")
+    return isinstance(how, dict) and how.get("undefined") == "jinja2.StrictUndefined"
 
 
 def words(release: Release) -> list[str]:
@@ -153,6 +157,13 @@ def render(release: Release, template: str, answers: Mapping[str, Any], into: Pa
     for path, file in as_they_are.items():
         if not made.match_exclude(Path(path)):
             _write(into / path, file)
+
+
+def _copier_yml(release: Release) -> dict[str, Any]:
+    import yaml
+
+    content: dict[str, Any] = yaml.safe_load(release.files[_QUESTIONS].content)
+    return content
 
 
 def _runtime(files: Mapping[str, File]) -> dict[str, File]:

@@ -51,6 +51,13 @@ def test_a_question_that_is_not_asked_makes_no_combinations(team: Team) -> None:
     assert len(found) == 3
 
 
+def test_names_must_be_known(team: Team) -> None:
+    """Without the line that makes Jinja strict, a misspelt name would go unnoticed."""
+    team.write("copier.yml", COPIER.replace("_envops:\n  undefined: jinja2.StrictUndefined\n", ""))
+    assert "copier.yml: FAILED" in str(outcomes(team)[0])
+    assert "_envops: {undefined: jinja2.StrictUndefined}" in str(outcomes(team)[0])
+
+
 @pytest.mark.parametrize(
     ("path", "text", "fault"),
     [
