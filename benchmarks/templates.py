@@ -8,7 +8,8 @@ Measure each template's `train.py` beside the same task written plainly.
 without the runtime; its checkpoints are written by `torch.save` alone and cannot be gone on from.
 Both take `--max-epochs`; what an epoch costs is the time of a longer run less that of a shorter
 one, so that start-up and report do not count. The two run at the same time, each on one thread, so
-that whatever else the machine does meets both: it needs two cores.
+that whatever else the machine does meets both; when one has ended, the other has the machine to
+itself. It needs two cores.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
 
+    if os.cpu_count() == 1:
+        raise SystemExit("there is one core, and the programs that are compared need two")
+
     print(about_the_machine(), end="\n\n")
     print(HEADING)
     for name in chosen.templates or EPOCHS:
@@ -92,7 +96,7 @@ def train(programs: Sequence[Path], epochs: tuple[int, int]) -> list[Run]:
 
 
 def run(program: Path, epochs: int) -> Run:
-    """Train for so many epochs."""
+    """Train for so many epochs, in a folder that is removed, and return what that took."""
     with tempfile.TemporaryDirectory() as folder, Path(folder, "said.txt").open("w+") as said:
         began = time.perf_counter()
         training = subprocess.Popen(
@@ -102,7 +106,7 @@ def run(program: Path, epochs: int) -> Run:
             stdout=said,
             stderr=said,
         )
-        _, status, used = os.wait4(training.pid, 0)
+        _, status, used = os.wait4(training.pid, 0)  # What it used, without the other program.
         wall = time.perf_counter() - began
         training.returncode = os.waitstatus_to_exitcode(status)
         if training.returncode != 0:

@@ -105,7 +105,7 @@ def main() -> None:
         for epoch in range(1, max_epochs + 1):
             before, memory = torch.zeros(CONTEXT - 1, STREAMS, dtype=torch.long), None
             average = None
-            for x, y in tqdm(batches, leave=False):
+            for x, y in tqdm(batches, leave=False, disable=None):
                 model.train()
                 mean = torch.zeros(())
                 for window, following in zip(x.split(STEP), y.split(STEP), strict=True):

@@ -71,8 +71,8 @@ def check(
     if not named:
         raise ScaffoldError(f"there is no template in {str(path)!r}: none has a template.yml")
     if not render.is_strict(release):
-        line = "`_envops: {undefined: jinja2.StrictUndefined}`"
-        yield Outcome("copier.yml", (f"a misspelt name is rendered as nothing; add {line}",))
+        wrong = "a misspelt name is rendered as nothing; set undefined to jinja2.StrictUndefined"
+        yield Outcome("copier.yml", (f"{wrong} in _envops",))
     for name in named:
         yield from check_template(release, name, asked, keep=keep)
 

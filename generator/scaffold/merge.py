@@ -127,7 +127,7 @@ def _pick(scratch: Scratch, commit: str, attributes: list[str]) -> None:
         if done.returncode == 0 or (done.returncode == 1 and scratch.run("ls-files", "--unmerged")):
             return
         shutil.copy(scratch.folder / "index-before", index)
-        index.with_suffix(".lock").unlink(missing_ok=True)  # Where git did not end by itself.
+        index.with_suffix(".lock").unlink(missing_ok=True)  # Left by a git that crashed.
         shutil.rmtree(scratch.tree)
         scratch.tree.mkdir()
     raise git.failure(done, "cherry-pick", scratch.repository.project)

@@ -165,16 +165,18 @@ class Dispatcher:
 
     def attached(self) -> dict[str, Any]:
         """
-        Return everything attached that has a state of its own, each once, by its kind.
+        Return everything attached that has a state of its own, each once.
 
         That is what the handlers are methods of, or are themselves: metrics,
         schedulers, loggers, early stopping. Models and engines are saved as parts.
+        The names are those of the classes; further ones of a class are numbered.
 
         >>> from scaffold_runtime import Accuracy, Engine
         >>> engine = Engine(lambda engine, batch: None)
-        >>> Accuracy().attach(engine, "accuracy")
+        >>> for name in ("first", "second"):
+        ...     Accuracy().attach(engine, name)
         >>> list(engine.attached())
-        ['Accuracy']
+        ['Accuracy', 'Accuracy-2']
         """
         found: dict[int, Any] = {}
         for listeners in self._listeners.values():

@@ -29,7 +29,7 @@ from scaffold_runtime.handlers.progress_bar import ProgressBar
 from scaffold_runtime.handlers.signals import SaveOnSignal
 from scaffold_runtime.intervals import parse_duration, parse_interval
 from scaffold_runtime.lock import lock
-from scaffold_runtime.loggers.base import Logger, import_optional
+from scaffold_runtime.loggers.base import Logger
 from scaffold_runtime.loggers.csv_file import CsvLogger
 from scaffold_runtime.loggers.json_lines import JsonLinesLogger
 from scaffold_runtime.loggers.mlflow import MLflowLogger
@@ -68,7 +68,8 @@ class Run(Generic[Settings]):
         self.logger = JsonLinesLogger(folder / "metrics.jsonl")
         self._trainer: Engine | None = None  # Whose parts are saved.
         self._available: int | None = None  # Batches of the data to train on, if that is known.
-        self._trackers = [_make_tracker(name, self) for name in settings.log_to]
+        trackers = [_make_tracker(name, self) for name in settings.log_to]
+        self._trackers = [] if self.is_trial else trackers  # One that is missing was refused.
 
     @property
     def train_length(self) -> int | None:
@@ -253,7 +254,7 @@ def start_run(settings: Settings) -> Run[Settings]:
     overwritten. With `fast_dev_run` the folder is a temporary one.
 
     Raises:
-        UserError: The name cannot be used, or there is no such device.
+        UserError: The name cannot be used, there is no such device, or a tracker is not installed.
 
     >>> start_run(RunSettings(resume=True, overwrite=True))
     Traceback (most recent call last):
@@ -280,8 +281,6 @@ def _check(settings: RunSettings) -> None:
     parse_interval(settings.save_every)
     if settings.max_time is not None:
         parse_duration(settings.max_time)
-    for tool in {*settings.log_to} - {"csv"}:
-        import_optional(tool, extra=tool)
     asked = [name for name in ACTIONS if getattr(settings, name)]
     if len(asked) > 1:
         first, second = (f"--{name.replace('_', '-')}" for name in asked[:2])
@@ -293,7 +292,7 @@ def _shortened(settings: Settings) -> Settings:
     ones = ("validate_every", "limit_train_batches", "limit_valid_batches")
     names = [field.name for field in dataclasses.fields(settings)]
     short = {name: 1 for name in names if name in ones or name.endswith("_epochs")}
-    return dataclasses.replace(settings, log_to=(), **short)  # type: ignore[arg-type]
+    return dataclasses.replace(settings, **short)  # type: ignore[arg-type]
 
 
 def _be_deterministic() -> None:

@@ -108,6 +108,12 @@ class Processes:
         return status
 
 
+LIBRARIES = (
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
+    *("PIL.Image", "tyro", "yaml"),
+)
+
+
 class ForkServer(Processes):
     """Processes that are forks of one that has imported torch: see fork_server.py."""
 
@@ -122,7 +128,7 @@ class ForkServer(Processes):
         Args:
             path: Folders to import from, besides those of the tests.
             preload: Modules that are imported once.
-            environment: Of the forks, instead of that of other processes.
+            environment: Of the forks; by default that of `Processes`.
             limit: Seconds after which a process hangs.
         """
         super().__init__(*path)
@@ -164,6 +170,7 @@ class ForkServer(Processes):
         sweep: bool = True,
         errors: str | None = None,
     ) -> int:
+        """Do the same in a fork; `output`, and `errors` if those go elsewhere, are paths."""
         request = {
             "arguments": list(arguments),
             "folder": str(folder),

@@ -5,10 +5,10 @@ A process that has imported torch once, and forks a child for each run.
 
 imports the modules, then reads one request a line from its input: JSON with
 `arguments` (a program's path and what follows on its command line), `folder`,
-`environment`, and the files `output` and `errors`. It answers with the child's
-process id, and, when the child has ended, with its status, once nothing is left of
-its process group. Importing torch takes two seconds, a fork two hundredths of one;
-the child is a process of its own, which can be killed like any other.
+`environment`, the files `output` and `errors`, and whether to `sweep`: to kill what is
+left of the child's process group when it has ended. It answers with the child's
+process id and, in the end, its status. Importing torch takes two seconds, a fork two
+hundredths of one; the child is a process of its own, which can be killed like any other.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ import threading
 import traceback
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from crash import killing
+
+# Where modules come from that are neither this server's own nor those of tests.
+STANDARD = [
+    folder
+    for folder in sys.path[1:]
+    if folder not in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+]
 
 
 def serve() -> None:
@@ -62,15 +72,20 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    random.seed()  # As in a new process: the seed of our parent must not help anyone.
+    # As in a new process: the seed of our parent must not help anyone. Only the order of
+    # sets of texts is that of the parent, in all children.
+    random.seed()
+    np.random.seed()  # noqa: NPY002
     sys.argv = request["arguments"]
     program = Path(sys.argv[0])
-    sys.path.insert(0, str(program.parent.resolve()))
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [str(program.parent.resolve()), *filter(None, path), *STANDARD]
+    atexit._clear()  # The server's own.
     status = _status_of(program)
     for thread in threading.enumerate():  # As the interpreter does at its end.
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # Temporary folders are removed, trackers closed, workers let go.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # A regular end would take ten times as long as the run.
@@ -78,8 +93,6 @@ def _become(request: dict[str, Any]) -> None:
 
 def _status_of(program: Path) -> int:
     try:
-        from crash import killing
-
         killing.arm()
         runpy.run_path(str(program), run_name="__main__")
     except SystemExit as end:

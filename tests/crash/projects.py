@@ -11,10 +11,7 @@ from crash import comparison, driver
 from crash.driver import Kill, Processes
 
 SETTINGS = {"width": "4", "max_epochs": "4", "log_every": "1"}
-PRELOAD = (
-    *("scaffold_runtime", "scaffold_runtime.report", "tyro", "yaml"),
-    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
-)
+PRELOAD = ("scaffold_runtime", "scaffold_runtime.report", *driver.LIBRARIES)
 
 
 def command_line(project: Path, settings: dict[str, str]) -> list[str] | None:

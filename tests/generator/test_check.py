@@ -54,8 +54,9 @@ def test_a_question_that_is_not_asked_makes_no_combinations(team: Team) -> None:
 def test_names_must_be_known(team: Team) -> None:
     """Without the line that makes Jinja strict, a misspelt name would go unnoticed."""
     team.write("copier.yml", COPIER.replace("_envops:\n  undefined: jinja2.StrictUndefined\n", ""))
-    assert "copier.yml: FAILED" in str(outcomes(team)[0])
-    assert "_envops: {undefined: jinja2.StrictUndefined}" in str(outcomes(team)[0])
+    outcome = str(outcomes(team)[0])
+    assert outcome.startswith("copier.yml: FAILED")
+    assert "set undefined to jinja2.StrictUndefined in _envops" in outcome
 
 
 @pytest.mark.parametrize(

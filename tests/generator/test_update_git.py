@@ -5,14 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 from pathlib import Path
-from typing import TextIO
+from subprocess import CompletedProcess
+from typing import Any, TextIO
 
 import pytest
 from updating import LINES, Story
 
 from scaffold import answers, git, repository, updates, workshop
 from scaffold.errors import ScaffoldError
+from scaffold.scratch import Scratch
 
 OLD = {
     "train.py": LINES,
@@ -60,6 +63,28 @@ def test_an_update_does_not_depend_on_the_users_settings(story: Story, settings:
         story.git("config", *setting.split("=", 1))
     story.update()
     assert_updated(story)
+
+
+def test_a_merge_in_which_git_crashes_is_made_anew(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git 2.39 can fail an assertion where folders moved; the lock that it leaves stops nothing."""
+    attempt, crashed = Scratch.attempt, []
+
+    def crash_once(scratch: Scratch, *arguments: str, **options: Any) -> Any:
+        if arguments[0] == "cherry-pick" and not crashed:
+            (scratch.folder / "index.lock").touch()
+            crashed.append(CompletedProcess(arguments, -signal.SIGABRT, "", "Assertion failed"))
+            return crashed[0]
+        return attempt(scratch, *arguments, **options)
+
+    story.release("0.1.0", OLD)
+    story.release("0.2.0", NEW)
+    story.start()
+    monkeypatch.setattr(Scratch, "attempt", crash_once)
+    story.update()
+    assert crashed
+    assert story.read("train.py") == NEW["train.py"]
 
 
 def test_a_sparse_checkout_with_a_sparse_index(tmp_path: Path, story: Story) -> None:

@@ -287,10 +287,13 @@ def test_a_run_is_found_by_its_name() -> None:
 # --- Trying out -----------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # Within MLflow.
 def test_a_fast_dev_run_writes_nothing_here(working_directory: Path) -> None:
-    """It is limited to one batch, and its folder lies elsewhere."""
-    run = start_run(Settings(fast_dev_run=True))
-    run.follow(Engine(lambda engine, batch: None), [])
+    """It is limited to one batch, its folder lies elsewhere, and no tracker hears of it."""
+    run = start_run(Settings(fast_dev_run=True, log_to=("mlflow",)))
+    engine = Engine(lambda engine, batch: None)
+    run.follow(engine, [])
+    run.log_epoch(engine.state, train={"loss": 1.0})
     Checkpoint(run.checkpoints, {}).save()
 
     assert (run.train_length, run.valid_length) == (1, 1)
@@ -315,7 +318,7 @@ def test_a_fast_dev_run_has_one_epoch_of_each_kind() -> None:
 def test_a_fast_dev_run_finds_out_that_a_tracker_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It logs nowhere, but says what the run that it tries out would say."""
+    """It says what the run that it tries out would say."""
     monkeypatch.setitem(sys.modules, "tensorboard", None)
 
     with pytest.raises(UserError, match="tensorboard is not installed; get it with"):

@@ -14,7 +14,6 @@ from conftest import NewProject
 from crash import driver
 
 Ended = subprocess.CompletedProcess[str]
-PRELOAD = ("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "tyro", "yaml")
 
 
 class Python(Protocol):
@@ -41,7 +40,7 @@ def surroundings() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def forks(surroundings: dict[str, str]) -> Iterator[driver.ForkServer]:
     """Processes that have imported what projects import, but for their own modules."""
-    with driver.ForkServer(preload=PRELOAD, environment=surroundings, limit=900) as server:
+    with driver.ForkServer(preload=driver.LIBRARIES, environment=surroundings, limit=900) as server:
         yield server
 
 
@@ -65,8 +64,9 @@ def python(
             )
         said = tmp_path_factory.mktemp("said")
         output, errors = said / "output", said / "errors"
-        kill = driver.Kill(surroundings)
-        status = forks.run(arguments, project, kill, str(output), errors=str(errors), sweep=False)
+        now = driver.Kill(surroundings)  # A test may have changed them.
+        status = forks.run(arguments, project, now, str(output), errors=str(errors))
+        assert status != driver.HANGS, errors.read_text("utf-8")
         return Ended(arguments, status, output.read_text("utf-8"), errors.read_text("utf-8"))
 
     return run

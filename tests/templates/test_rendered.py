@@ -73,7 +73,7 @@ def test_every_combination_of_answers_is_clean(template: str) -> None:
 def test_a_fast_dev_run_goes_through_everything(project: Path, python: Python) -> None:
     """One batch of everything works as rendered, and leaves nothing."""
     before = set(files(project))
-    ended = python(project, "train.py", "--fast-dev-run")
+    ended = python(project, "-W", "default", "train.py", "--fast-dev-run")  # A new process.
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert set(files(project)) == before
