@@ -18,7 +18,7 @@ demo: $(INSTALLED)
 	cd demo && ../$(BIN)/python train.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --durations 10
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 10
 
 crash-test: KILLS ?= 500
 crash-test: $(INSTALLED)

@@ -37,7 +37,8 @@ class WandBLogger(Logger):
             UserError: The package is not installed.
         """
         self._wandb = import_optional("wandb", "wandb")
-        self._options = {"dir": str(dir), "mode": mode, **options}
+        # W&B's own process, which one run leaves to the next, may be in another folder.
+        self._options = {"dir": str(Path(dir).absolute()), "mode": mode, **options}
         self._run: Any = None
 
     def log(self, split: str, state: State, values: Mapping[str, Any]) -> None:
