@@ -305,6 +305,8 @@ def assert_complete_after_a_commit(story: Story) -> None:
     killed_at, copied = story.top, story.top.with_name("committed")
     shutil.copytree(killed_at, copied, symlinks=True)
     story.top = story.project = copied
+    for lock in locks_of_git(story):  # With one that a killed git left, git commits nothing.
+        lock.unlink()
     git.attempt("commit", "--quiet", "--all", "--message", "Oops", folder=copied)
     if "no commit has: data" in refusal(story, lambda: story.update(dry_run=True)):
         (story.project / "data").unlink()  # Its place had to be given up, so it was not committed.
