@@ -108,10 +108,8 @@ class Processes:
         return status
 
 
-LIBRARIES = (
-    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
-    *("PIL.Image", "tyro", "yaml"),
-)
+# What projects import beside torch and their own modules.
+LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "tyro", "yaml")
 
 
 class ForkServer(Processes):
