@@ -81,9 +81,9 @@ def refuse_if_at_work(repository: Repository) -> None:
 
 def refuse_if_locked(repository: Repository) -> None:
     """Refuse to go on while another git command is at work, or one that was killed seems to be."""
-    if found := locks(repository):
+    if found := shown_locks(repository):
         raise ScaffoldError(
-            f"another git command is at work here, or was killed: {found[0]} is there; "
+            f"another git command is at work here, or was killed, and holds {found}; "
             "wait for it, or remove that"
         )
 
@@ -97,13 +97,13 @@ def refuse_if_changed(repository: Repository) -> None:
         )
 
 
-def locks(repository: Repository) -> list[Path]:
-    """Name the files by which git keeps others from changing the index or the branch."""
+def shown_locks(repository: Repository) -> str:
+    """Name the files by which git keeps others from changing the index or the branch, or none."""
     branch = git.attempt("symbolic-ref", "--quiet", "HEAD", folder=repository.top).stdout.strip()
     places = [repository.folder / "index", repository.folder / "HEAD"]
     places += [repository.common / branch] if branch else []
     found = (place.with_name(f"{place.name}.lock") for place in places)
-    return [lock for lock in found if os.path.lexists(lock)]
+    return " and ".join(str(lock) for lock in found if os.path.lexists(lock))
 
 
 def changed(repository: Repository) -> list[str]:

@@ -87,8 +87,8 @@ def _refuse_if_half_written(around: Repository) -> None:
     changed = repository.changed(around)
     if not changed:
         return
-    locks, then = repository.locks(around), RESTORE
-    left = f"; a git that was killed left {locks[0]}: remove that first" if locks else ""
+    locks, then = repository.shown_locks(around), RESTORE
+    left = f"; a git that was killed left {locks}: remove that first" if locks else ""
     if edited := _edited_since(around, changed, (around.head, *note.trees)):
         named = repository.listed([repository.shown(around, path) for path in edited])
         then = (

@@ -457,7 +457,7 @@ def test_while_git_holds_a_lock_an_update_is_refused(story: Story, lock: str) ->
     story.start()
     (story.top / ".git" / lock).touch()
     before = story.everything()
-    with pytest.raises(ScaffoldError, match=rf"\.git/{lock} is there; wait for it, or remove that"):
+    with pytest.raises(ScaffoldError, match=rf"\.git/{lock}; wait for it, or remove that"):
         story.update()
     assert (story.everything(), story.changed) == (before, [])
 

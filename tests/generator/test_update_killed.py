@@ -155,13 +155,16 @@ def test_what_was_edited_after_a_kill_is_named(story: Story) -> None:
     assert "nothing of yours is lost" not in said
 
 
-@pytest.mark.parametrize("lock", ["HEAD.lock", "refs/heads/main.lock", "index.lock"])
-def test_the_lock_of_a_git_that_was_killed_is_named(story: Story, lock: str) -> None:
-    """It keeps git from restoring anything, so it is named before the command that restores."""
+@pytest.mark.parametrize("names", [["index"], ["HEAD"], ["refs/heads/main"], ["index", "HEAD"]])
+def test_the_locks_of_a_git_that_was_killed_are_named(story: Story, names: list[str]) -> None:
+    """They keep git from restoring anything, so they are named before the command that restores."""
     prepare(story, "clean")
     kill_at_first_file(story)
-    (story.top / ".git" / lock).touch()
-    assert f".git/{lock}: remove that first; nothing of yours is lost" in refusal(story)
+    locks = [story.top / ".git" / f"{name}.lock" for name in names]
+    for lock in locks:
+        lock.touch()
+    named = " and ".join(str(lock) for lock in locks)
+    assert f"left {named}: remove that first; nothing of yours is lost" in refusal(story)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "\0"])
@@ -260,8 +263,9 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     """Do what the next command says; return how the project was found."""
     is_before = story.head == head
     said = refusal(story)
-    for lock in re.findall(r"left (\S+): remove that first", said):
-        Path(lock).unlink()
+    for locks in re.findall("left (.+): remove that first", said):
+        for lock in locks.split(" and "):
+            Path(lock).unlink()
     if "a cherry-pick is in progress" in said:
         assert (kind, is_before) == ("conflict", True)
         assert "<<<<<<< HEAD\nline 5, mine\n" in story.read("train.py")
@@ -280,11 +284,11 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     else:
         staged = kind == "no commit" and tracked_changes(story)
         outcome = "before" if is_before and not staged else "done"
-    while locks := locks_of_git(story):  # Git was killed when all was done: they are named.
+    if locks := locks_of_git(story):  # Git was killed when all was done.
         said = refusal(story, lambda: story.update(dry_run=True))
-        named = [lock for lock in locks if f"{lock} is there" in said]
-        assert named, (said, locks)
-        named[0].unlink()
+        for lock in locks:
+            assert str(lock) in said
+            lock.unlink()
     if outcome == "done" or not is_before:
         assert "line 5, theirs\n" in story.read("train.py")
         assert "line 15, mine\n" in story.read("train.py")
