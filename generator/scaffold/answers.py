@@ -124,5 +124,6 @@ def _parsed(text: str, folder: Path) -> dict[Any, Any]:
 def _no_project(folder: Path) -> ScaffoldError:
     """Say that there is no record, and where there is one: somebody may stand in a subfolder."""
     around = next((up for up in folder.parents if (up / RECORD).is_file()), None)
-    hint = f"; it lies in the project {str(around)!r}: go there" if around else ""
-    return ScaffoldError(f"{str(folder)!r} is no project of Scaffold's: no {RECORD}{hint}")
+    project = f"it lies in the project {str(around)!r}: go there"
+    hint = project if around else "go into one, or make one by `scaffold new`"
+    return ScaffoldError(f"{str(folder)!r} is no project of Scaffold's: no {RECORD}; {hint}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scaffold import archive, forms, releases, remote
-from scaffold.errors import ScaffoldError, did_you_mean, short
+from scaffold.errors import ScaffoldError
 from scaffold.releases import Release
 from scaffold.remote import Commit, Repository
 
@@ -43,7 +43,7 @@ class Commits:
         if remote.COMMIT.fullmatch(version):
             return self.base(version[:_DIGITS], version)
         if version not in self.versions():
-            raise missing(version, self.versions(), self.name)
+            raise releases.unknown(version, self.versions(), f" of {self.name!r}")
         ref = self._tags.get(version, "HEAD")
         self.repository.fetch(ref)
         return self._release(version, self.repository.refs[ref])
@@ -68,12 +68,6 @@ class Commits:
     def _release(self, version: str, commit: str) -> Release:
         tree = Commit(self.repository, commit, self.prefix)
         return Release(version, forms.files(tree, f"{version} of {self.name!r}"), self.name, commit)
-
-
-def missing(version: str, known: list[str], name: str) -> ScaffoldError:
-    """Return the error that names a release that there is not, and one that there is."""
-    hint = did_you_mean(version, known) or f"; the newest is {known[-1]}"
-    return ScaffoldError(f"there is no release {short(version)} of {name!r}{hint}")
 
 
 def _version_of(tag: str) -> str:

@@ -51,7 +51,7 @@ def find(
             hint = "" if path in rendered else "; only files named *.jinja are rendered"
             yield f"{path}:{line}: Jinja is left in it{hint}"
         if parse and (wrong := _problem(parse, text)):
-            yield f"{path}: {wrong}"
+            yield f"{path}{wrong}"
 
 
 def _problem(parse: Callable[[str], Any], text: str) -> str:
@@ -59,8 +59,10 @@ def _problem(parse: Callable[[str], Any], text: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parse(text)
+    except SyntaxError as error:
+        return f":{error.lineno}: {error.msg}"
     except Exception as error:  # Each parser has its own.
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        return " ".join(f": {type(error).__name__}: {error}".split())
     return ""
 
 

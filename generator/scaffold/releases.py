@@ -115,9 +115,7 @@ def read(version: str, history: Path) -> Release:
     """
     released = versions(history)
     if version not in released:
-        raise ScaffoldError(
-            f"there is no release {short(version)}{did_you_mean(version, released)}"
-        )
+        raise unknown(version, released)
     chain = list(archive.chain(version, history))
     wanted = {entry["sha256"] for entry in chain[0].manifest["files"]}
     contents: dict[str, bytes] = {}
@@ -128,6 +126,12 @@ def read(version: str, history: Path) -> Release:
     entries = chain[0].manifest["files"]
     files = {e["path"]: File(contents[e["sha256"]], e["mode"] == "755") for e in entries}
     return Release(version, files)
+
+
+def unknown(version: str, known: list[str], of: str = "") -> ScaffoldError:
+    """Return the error that names a release that there is not, and one that there is."""
+    hint = did_you_mean(version, known) or (f"; the newest is {known[-1]}" if known else "")
+    return ScaffoldError(f"there is no release {short(version)}{of}{hint}")
 
 
 def write(release: Release, history: Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -245,6 +246,10 @@ def _one_line_errors(template: str) -> Iterator[None]:
 
 
 def _place(error: Exception) -> str:
-    """Say in which file, and on which line, Jinja found a mistake; of others it tells no place."""
-    name, line = getattr(error, "name", None), getattr(error, "lineno", None)
-    return f"{name.removeprefix(f'{_PROJECT}/')}, line {line}: " if name and line else ""
+    """Say in which file, and on which line, a mistake was found, if it was in a file."""
+    frames = traceback.extract_tb(error.__traceback__)  # Jinja names the template in it.
+    for frame in reversed(frames):
+        _, inside, path = frame.filename.rpartition(f"/template/{_PROJECT}/")
+        if inside:
+            return f"{path}, line {frame.lineno}: "
+    return ""

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from scaffold import commits, forms, git, releases, remote
+from scaffold import forms, git, releases, remote
 from scaffold.commits import Commits
 from scaffold.errors import ScaffoldError
 from scaffold.forms import Folder
@@ -59,8 +59,9 @@ def of(name: str, start: Path) -> States:
         raise ScaffoldError(f"{name!r} is neither the path of a folder nor an address")
     path = (start / name).resolve()
     if not path.is_dir():
+        seen = "" if str(path) == name else f" ({path})"
         raise ScaffoldError(
-            f"there is no folder {name!r} ({path}); say where the templates are: "
+            f"there is no folder {name!r}{seen}; say where the templates are: "
             "--from PATH_OR_GIT_URL"
         )
     for folder in (path / _HISTORY, path / forms.TEMPLATES / _HISTORY):
@@ -83,7 +84,7 @@ class Zips:
     def read(self, version: str) -> Release:
         known = self.versions()
         if version not in known:
-            raise commits.missing(version, known, self.name)
+            raise releases.unknown(version, known, f" of {self.name!r}")
         return Release(version, releases.read(version, self.folder).files, self.name)
 
     def base(self, version: str, commit: str) -> Release:

@@ -26,7 +26,8 @@ def find_run(name: str) -> Path:
     folder = RUNS / checked_name(name)
     if not (folder / "config.yaml").exists():
         known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/config.yaml")))
-        raise UserError(f"there is no run {name!r} here; there are: {known or 'none'}")
+        hint = f"there are: {known}" if known else "train first: python train.py"
+        raise UserError(f"there is no run {name!r} here; {hint}")
     return folder
 
 

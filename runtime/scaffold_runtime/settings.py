@@ -153,7 +153,7 @@ def _split_off_files(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def _read_options(settings_class: type[Any], file: Path) -> list[str]:
-    """Turn a file's settings into options, after checking that each is right by itself."""
+    """Turn a file's settings into options, after checking that they are right by themselves."""
     options: list[str] = []
     known = {field.name for field in dataclasses.fields(settings_class)}
     values = _read_yaml(file)
@@ -162,9 +162,8 @@ def _read_options(settings_class: type[Any], file: Path) -> list[str]:
     for name, value in values.items():
         if name not in known:
             raise UserError(f"{file}: there is no setting {name!r}{_nearest(str(name), known)}")
-        tokens = list(_tokens(settings_class, file, name, value))
-        _parse(settings_class, tokens, source=f"{file}: ")
-        options += tokens
+        options += _tokens(settings_class, file, name, value)
+    _parse(settings_class, options, source=f"{file}: ")
     return options
 
 
@@ -176,6 +175,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or _first_line(error)
         raise UserError(f"{file} cannot be read: {reason.lower()}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UserError(f"{file} is not YAML: {line}{error.problem}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{file} is not YAML: {_first_line(error)}") from None
     if not isinstance(content, dict | None):
@@ -263,6 +265,9 @@ def _condense(box: str) -> str:
     paragraph = re.split(r"─{3,}", " ".join(lines))[0].strip()
     if left := re.fullmatch(r"Unrecognized options: (.+)", paragraph):
         return f"{left[1]!r} belongs to no option; write --name value"
+    if wrong := re.fullmatch(r"Error parsing (\S+): .*\b(int|float)\b.*: ('.*')", paragraph):
+        number = {"int": "a whole number", "float": "a number"}[wrong[2]]
+        return f"{wrong[1]} must be {number}, not {wrong[3]}"
     return paragraph or " ".join(box.split())
 
 

@@ -182,8 +182,8 @@ def test_a_record_that_cannot_be_read_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_record_is_no_project(tmp_path: Path) -> None:
-    """A folder without a record is refused in one line."""
-    with pytest.raises(ScaffoldError, match=r"is no project of Scaffold's: no \.scaffold\.yml$"):
+    """A folder without a record is refused in one line that says what to do."""
+    with pytest.raises(ScaffoldError, match=r"no \.scaffold\.yml; go into one, or make one by"):
         answers.read(tmp_path)
 
 

@@ -62,12 +62,12 @@ def test_names_must_be_known(team: Team) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "fault"),
     [
-        ("train.py", "print(\n", "train.py: SyntaxError"),
+        ("train.py", "print(\n", "train.py:1: '(' was never closed"),
         ("train.py", "NAME = '{{ project_name }}'\n", "train.py:1: Jinja is left in it; only"),
         ("a.toml", "a = \n", "a.toml: TOMLDecodeError"),
         ("a.yml", "a: [\n", "a.yml: ParserError"),
         ("a.json", "{,}\n", "a.json: JSONDecodeError"),
-        ("a.md.jinja", "{{ project_nam }}\n", "'project_nam' is undefined"),
+        ("a.md.jinja", "{{ project_nam }}\n", "a.md.jinja, line 1: 'project_nam' is undefined"),
         ("a.md.jinja", "x\n{{ '{{ x }}' }}\n", "a.md:2: Jinja is left in it"),
         (
             "a.md.jinja",

@@ -137,6 +137,7 @@ def test_a_slip_of_ours_is_one_line(tmp_path: Path, debug: str) -> None:
     ("arguments", "line"),
     [
         ("update --to 0.1.5", "there is no release '0.1.5'; did you mean '0.1.0'?"),
+        ("update --to abc", "there is no release 'abc'; the newest is"),
         ("update --to 9.0.0", "there is no release 9.0.0 here, the newest that this tool has"),
         ("update --set autor=x", "there is no question 'autor'; did you mean 'author'?"),
         ("update --to=", "--to is empty; say which release"),
