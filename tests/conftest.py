@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from crash import driver
 
 from scaffold import project, releases
 
 # One thread for all that is trained here, whichever process does it: with another number sums
 # are rounded otherwise, and a process whose threads are at work must not be forked.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def surroundings() -> dict[str, str]:
+    """Environment variables without Python's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+@pytest.fixture(scope="session")
+def forks(surroundings: dict[str, str]) -> Iterator[driver.ForkServer]:
+    """Processes that have imported what projects import, but for their own modules."""
+    with driver.ForkServer(preload=driver.LIBRARIES, environment=surroundings, limit=900) as server:
+        yield server
 
 
 class NewProject(Protocol):

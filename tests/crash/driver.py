@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,6 +188,18 @@ class ForkServer(Processes):
         _kill_group(child)
         status = self._read()["status"]
         return status if kill.after else HANGS
+
+    def completed(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end, and return how it ended and what it printed."""
+        with tempfile.TemporaryDirectory() as said:
+            output, errors = Path(said, "output"), Path(said, "errors")
+            now = Kill(dict(environment))
+            status = self.run(arguments, folder, now, str(output), errors=str(errors))
+            assert status != HANGS, errors.read_text("utf-8")
+            texts = output.read_text("utf-8"), errors.read_text("utf-8")
+        return subprocess.CompletedProcess(arguments, status, *texts)
 
     def _read(self) -> dict[str, int]:
         assert self._server.stdout is not None

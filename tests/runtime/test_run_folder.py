@@ -277,7 +277,7 @@ def test_other_names_are_names(name: str) -> None:
 
 def test_a_run_is_found_by_its_name() -> None:
     """Another name is refused with those there are; where there are none, one is to be made."""
-    with pytest.raises(UserError, match="no run 'mine' here; train first: python train.py"):
+    with pytest.raises(UserError, match="no run 'mine' here; train first: python"):
         find_run("mine")
     folder = finished_run().folder
 

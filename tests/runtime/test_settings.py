@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
+from crash import driver
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from scaffold_runtime import UserError, parse_settings, plain_settings
 from scaffold_runtime.settings import Amount, Count, Share, Size, read_settings, write_settings
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
+RunProgram = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass(frozen=True)
@@ -331,18 +333,18 @@ launch(main, Settings)
     ],
 )
 def test_a_mistake_is_one_line_and_a_status(
-    tmp_path: Path, arguments: list[str], status: int, output: str, complaint: str
+    run_program: RunProgram, arguments: list[str], status: int, output: str, complaint: str
 ) -> None:
     """2 for what was asked wrongly, 130 for Ctrl-C, and never a traceback."""
-    ended = run_program(tmp_path, arguments)
+    ended = run_program(*arguments)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, output, complaint)
 
 
 @pytest.mark.parametrize("ending", ["bug", "no file"])
-def test_a_bug_keeps_its_traceback(tmp_path: Path, ending: str) -> None:
+def test_a_bug_keeps_its_traceback(run_program: RunProgram, ending: str) -> None:
     """It is nobody's mistake at the keyboard, and must be found."""
-    ended = run_program(tmp_path, ["--ending", ending])
+    ended = run_program("--ending", ending)
 
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
@@ -367,9 +369,9 @@ def test_a_reader_that_left_is_no_mistake(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
-def test_help_shows_settings_with_their_comments(tmp_path: Path) -> None:
+def test_help_shows_settings_with_their_comments(run_program: RunProgram) -> None:
     """And what the program is; nothing is run, and that is no mistake."""
-    ended = run_program(tmp_path, ["--help"])
+    ended = run_program("--help")
 
     assert (ended.returncode, ended.stderr) == (0, "")
     for text in ("A program for tests.", "--seed", "Decides everything."):
@@ -401,14 +403,9 @@ def refusal(options: list[str]) -> str:
     return str(error.value)
 
 
-def run_program(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def run_program(forks: driver.ForkServer, tmp_path: Path) -> RunProgram:
     """Run the program in a process of its own."""
-    (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "program.py", *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(RUNTIME), "PATH": "", "COLUMNS": "60"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    environment = {"PYTHONPATH": str(RUNTIME), "COLUMNS": "60"}
+    return lambda *options: forks.completed(["program.py", *options], tmp_path, environment)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,26 +28,7 @@ class Trained(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def surroundings() -> dict[str, str]:
-    """Environment variables without Python's own, and one thread: with another number of
-    threads, sums are rounded otherwise."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return clean | {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="session")
-def forks(surroundings: dict[str, str]) -> Iterator[driver.ForkServer]:
-    """Processes that have imported what projects import, but for their own modules."""
-    with driver.ForkServer(preload=driver.LIBRARIES, environment=surroundings, limit=900) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def python(
-    surroundings: dict[str, str],
-    forks: driver.ForkServer,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Python:
+def python(surroundings: dict[str, str], forks: driver.ForkServer) -> Python:
     """Run a project's programs in forks; modules (`-m`) and code (`-c`) in new processes."""
 
     def run(project: Path, *arguments: str) -> Ended:
@@ -62,12 +41,7 @@ def python(
                 encoding="utf-8",
                 check=False,
             )
-        said = tmp_path_factory.mktemp("said")
-        output, errors = said / "output", said / "errors"
-        now = driver.Kill(surroundings)  # A test may have changed them.
-        status = forks.run(arguments, project, now, str(output), errors=str(errors))
-        assert status != driver.HANGS, errors.read_text("utf-8")
-        return Ended(arguments, status, output.read_text("utf-8"), errors.read_text("utf-8"))
+        return forks.completed(arguments, project, surroundings)  # A test may have changed them.
 
     return run
 

@@ -15,6 +15,7 @@ import data
 import sample
 import train
 from model import loss_of, make_evaluator, make_model, write_text
+from report import report_text
 from scaffold_runtime import (
     UserError,
     create_supervised_tbptt_trainer,
@@ -25,13 +26,19 @@ from scaffold_runtime import (
 SETTINGS = train.Settings(**SMALL)
 
 
+@pytest.fixture(autouse=True)
+def without_a_report(monkeypatch):
+    """Its baselines and its text take longer than a small run; tests of it put it back."""
+    monkeypatch.setattr(train, "report_text", lambda *_: None)
+
+
 # --- Learning -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_it_learns(cell):
     """Some epochs of a module bring the bits for a byte of its unseen rest from 8 to below 3."""
-    of_all = {**SMALL, "max_epochs": 8, "limit_valid_batches": 0}
+    of_all = {**SMALL, "max_epochs": 8, "validate_every": 8, "limit_valid_batches": 0}
     reached = train.main(train.Settings(**of_all, cell=cell))
 
     assert reached["bits"] < 3
@@ -45,9 +52,8 @@ def test_it_learns(cell):
         {"overfit_batches": 2, "batch_windows": 1},
     ],
 )
-def test_the_learning_rate_ends_with_the_run(limits, monkeypatch):
+def test_the_learning_rate_ends_with_the_run(limits):
     """It is 0 after the last window, and not before: limits and a short last batch are counted."""
-    monkeypatch.setattr(train, "report_text", lambda *_: None)  # Which takes a second.
     train.main(train.Settings(**{**SMALL, **limits}, log_every=1))
 
     rates = [
@@ -57,9 +63,8 @@ def test_the_learning_rate_ends_with_the_run(limits, monkeypatch):
     assert rates[-2] > 0
 
 
-def test_no_clip_norm_sets_no_limit(monkeypatch):
+def test_no_clip_norm_sets_no_limit():
     """With 0 a run learns as below a limit that nothing reaches, and not as below a low one."""
-    monkeypatch.setattr(train, "report_text", lambda *_: None)
     none, high, low = (
         train.main(train.Settings(**SMALL, run=f"clip-{norm}", clip_norm=norm))
         for norm in (0.0, 1e6, 1e-2)
@@ -74,8 +79,9 @@ def test_a_run_that_diverges_fails():
         train.main(train.Settings(**SMALL, lr=1e30))
 
 
-def test_the_report_compares():
+def test_the_report_compares(monkeypatch):
     """The page names every baseline, has each test file, a text and its sha256."""
+    monkeypatch.setattr(train, "report_text", report_text)
     train.main(SETTINGS)
     page = Path("runs/first/report.html").read_text()
 
@@ -214,8 +220,9 @@ def test_workers_are_refused():
     assert not Path("runs").exists()
 
 
-def test_bits_of_a_character_are_given_where_it_is_no_byte():
+def test_bits_of_a_character_are_given_where_it_is_no_byte(monkeypatch):
     """For text with letters of several bytes, on the terminal and on the page."""
+    monkeypatch.setattr(train, "report_text", report_text)
     text = "Schön wär's, und öde wär's auch.\n"
     Path("own.txt").write_text(text * 200, encoding="utf-8")
     settings = {**SMALL, "text": ("own.txt",), "max_epochs": 1, "batch_size": 2}
