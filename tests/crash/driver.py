@@ -109,6 +109,7 @@ class Processes:
         return status
 
 
+NO_PICTURES = "TESTS_NO_PICTURES"  # In a fork's environment: its figures are saved empty.
 # What projects import beside torch and their own modules.
 LIBRARIES = ("matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "tyro", "yaml")
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crash import killing
+from crash import driver, killing
 
 # Where modules come from that are neither this server's own nor those of tests.
 STANDARD = [
@@ -81,6 +81,8 @@ def _become(request: dict[str, Any]) -> None:
     path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [str(program.parent.resolve()), *filter(None, path), *STANDARD]
     atexit._clear()  # The server's own.
+    if os.environ.pop(driver.NO_PICTURES, None):
+        _leave_pictures_empty()
     status = _status_of(program)
     for thread in threading.enumerate():  # As the interpreter does at its end.
         if thread is not threading.current_thread() and not thread.daemon:
@@ -104,6 +106,12 @@ def _status_of(program: Path) -> int:
         traceback.print_exc()
         return 1
     return 0
+
+
+def _leave_pictures_empty() -> None:
+    from matplotlib.figure import Figure
+
+    Figure.savefig = lambda *_, **__: None
 
 
 def _redirect(output: str, errors: str) -> None:

@@ -17,7 +17,7 @@ Ended = subprocess.CompletedProcess[str]
 class Python(Protocol):
     """Run one of a project's programs in its folder: `python(project, "train.py", ...)`."""
 
-    def __call__(self, project: Path, *arguments: str) -> Ended: ...
+    def __call__(self, project: Path, *arguments: str, pictures: bool = False) -> Ended: ...
 
 
 class Trained(NamedTuple):
@@ -29,9 +29,14 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="session")
 def python(surroundings: dict[str, str], forks: driver.ForkServer) -> Python:
-    """Run a project's programs in forks; modules (`-m`) and code (`-c`) in new processes."""
+    """
+    Run a project's programs in forks; modules (`-m`) and code (`-c`) in new processes.
 
-    def run(project: Path, *arguments: str) -> Ended:
+    The pictures of a report are empty in forks, unless they are asked for: their drawing
+    takes longer than a small run.
+    """
+
+    def run(project: Path, *arguments: str, pictures: bool = False) -> Ended:
         if arguments[0].startswith("-"):
             return subprocess.run(
                 [sys.executable, *arguments],
@@ -41,7 +46,8 @@ def python(surroundings: dict[str, str], forks: driver.ForkServer) -> Python:
                 encoding="utf-8",
                 check=False,
             )
-        return forks.completed(arguments, project, surroundings)  # A test may have changed them.
+        asked = {} if pictures else {driver.NO_PICTURES: "1"}
+        return forks.completed(arguments, project, surroundings | asked)
 
     return run
 
@@ -58,4 +64,4 @@ def trained(
 ) -> Trained:
     """A project whose default run is over; tests only look at it."""
     project = new_project("supervised", tmp_path_factory.mktemp("trained") / "my-supervised")
-    return Trained(project, python(project, "train.py"))
+    return Trained(project, python(project, "train.py", pictures=True))

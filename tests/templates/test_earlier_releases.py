@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import configparser
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ SHORT = {
     "supervised": ("--width", "8"),
     "gan": ("--width", "8", "--classifier-steps", "5", "--limit-train-batches", "4"),
     "multi-model": ("--student-width", "8", "--teacher-width", "4"),
-    "tbptt": ("--text", argparse.__file__, "--hidden", "8", "--limit-train-batches", "4"),
+    "tbptt": ("--text", configparser.__file__, "--hidden", "8", "--limit-train-batches", "4"),
 }
 PROJECTS = [
     (version, template)

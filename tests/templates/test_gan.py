@@ -22,7 +22,7 @@ def trained_gan(
 ) -> Trained:
     """A project whose default run is over; tests only look at it."""
     project = new_project("gan", tmp_path_factory.mktemp("trained") / "my-gan")
-    return Trained(project, python(project, "train.py"))
+    return Trained(project, python(project, "train.py", pictures=True))
 
 
 @pytest.mark.slow

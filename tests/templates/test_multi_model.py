@@ -30,7 +30,7 @@ def trained_pair(
     """A project whose default run, and then that of the student alone, are over."""
     project = new_project("multi-model", tmp_path_factory.mktemp("trained") / "my-multi-model")
     python(project, "train.py", "--run", "alone", "--mode", "alone")
-    return Trained(project, python(project, "train.py"))
+    return Trained(project, python(project, "train.py", pictures=True))
 
 
 @pytest.mark.slow

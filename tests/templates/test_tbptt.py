@@ -19,7 +19,7 @@ def trained_tbptt(
 ) -> Trained:
     """A project whose default run is over; tests only look at it."""
     project = new_project("tbptt", tmp_path_factory.mktemp("trained") / "my-tbptt")
-    return Trained(project, python(project, "train.py"))
+    return Trained(project, python(project, "train.py", pictures=True))
 
 
 @pytest.mark.slow
