@@ -124,6 +124,7 @@ def _parsed(text: str, folder: Path) -> dict[Any, Any]:
 def _no_project(folder: Path) -> ScaffoldError:
     """Say that there is no record, and where there is one: somebody may stand in a subfolder."""
     around = next((up for up in folder.parents if (up / RECORD).is_file()), None)
-    project = f"it lies in the project {str(around)!r}: go there"
-    hint = project if around else "go into one, or make one by `scaffold new`"
+    hint = "go into one, or make one by `scaffold new`"
+    if around:
+        hint = f"it lies in the project {str(around)!r}: go there"
     return ScaffoldError(f"{str(folder)!r} is no project of Scaffold's: no {RECORD}; {hint}")

@@ -43,7 +43,7 @@ class Commits:
         if remote.COMMIT.fullmatch(version):
             return self.base(version[:_DIGITS], version)
         if version not in self.versions():
-            raise releases.unknown(version, self.versions(), f" of {self.name!r}")
+            raise releases.unknown(version, self.versions(), self.name)
         ref = self._tags.get(version, "HEAD")
         self.repository.fetch(ref)
         return self._release(version, self.repository.refs[ref])

@@ -55,12 +55,14 @@ def find(
 
 
 def _problem(parse: Callable[[str], Any], text: str) -> str:
+    """Say where and what is wrong, as it follows the path of a file, or nothing."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parse(text)
     except SyntaxError as error:
-        return f":{error.lineno}: {error.msg}"
+        line = f":{error.lineno}" if error.lineno else ""
+        return f"{line}: {error.msg}"
     except Exception as error:  # Each parser has its own.
         return " ".join(f": {type(error).__name__}: {error}".split())
     return ""

@@ -128,8 +128,9 @@ def read(version: str, history: Path) -> Release:
     return Release(version, files)
 
 
-def unknown(version: str, known: list[str], of: str = "") -> ScaffoldError:
+def unknown(version: str, known: list[str], source: str = "") -> ScaffoldError:
     """Return the error that names a release that there is not, and one that there is."""
+    of = f" of {source!r}" if source else ""
     hint = did_you_mean(version, known) or (f"; the newest is {known[-1]}" if known else "")
     return ScaffoldError(f"there is no release {short(version)}{of}{hint}")
 

@@ -247,9 +247,8 @@ def _one_line_errors(template: str) -> Iterator[None]:
 
 def _place(error: Exception) -> str:
     """Say in which file, and on which line, a mistake was found, if it was in a file."""
-    frames = traceback.extract_tb(error.__traceback__)  # Jinja names the template in it.
-    for frame in reversed(frames):
-        _, inside, path = frame.filename.rpartition(f"/template/{_PROJECT}/")
-        if inside:
-            return f"{path}, line {frame.lineno}: "
+    # Jinja gives each template a frame of its own, with its path and line.
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if found := re.search(rf"/scaffold-[^/]+/template/{_PROJECT}/(.+)", frame.filename):
+            return f"{found[1]}, line {frame.lineno}: "
     return ""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaffold import git
+from scaffold import git, quote
 from scaffold.errors import ScaffoldError
 
 # What lies in git's folder while something is going on, what that is, and how it ends.
@@ -83,8 +83,8 @@ def refuse_if_locked(repository: Repository) -> None:
     """Refuse to go on while another git command is at work, or one that was killed seems to be."""
     if found := shown_locks(repository):
         raise ScaffoldError(
-            f"another git command is at work here, or was killed, and holds {found}; "
-            "wait for it, or remove that"
+            f"another git command is at work here, or was killed: there is {found}; "
+            "wait for it, or remove what is left of it"
         )
 
 
@@ -103,7 +103,7 @@ def shown_locks(repository: Repository) -> str:
     places = [repository.folder / "index", repository.folder / "HEAD"]
     places += [repository.common / branch] if branch else []
     found = (place.with_name(f"{place.name}.lock") for place in places)
-    return " and ".join(str(lock) for lock in found if os.path.lexists(lock))
+    return ", ".join(quote.shell(str(lock)) for lock in found if os.path.lexists(lock))
 
 
 def changed(repository: Repository) -> list[str]:

@@ -84,7 +84,7 @@ class Zips:
     def read(self, version: str) -> Release:
         known = self.versions()
         if version not in known:
-            raise releases.unknown(version, known, f" of {self.name!r}")
+            raise releases.unknown(version, known, self.name)
         return Release(version, releases.read(version, self.folder).files, self.name)
 
     def base(self, version: str, commit: str) -> Release:

@@ -88,7 +88,7 @@ def _refuse_if_half_written(around: Repository) -> None:
     if not changed:
         return
     locks, then = repository.shown_locks(around), RESTORE
-    left = f"; a git that was killed left {locks}: remove that first" if locks else ""
+    left = f"; remove first what a killed git left: {locks}" if locks else ""
     if edited := _edited_since(around, changed, (around.head, *note.trees)):
         named = repository.listed([repository.shown(around, path) for path in edited])
         then = (

@@ -26,7 +26,7 @@ def find_run(name: str) -> Path:
     folder = RUNS / checked_name(name)
     if not (folder / "config.yaml").exists():
         known = ", ".join(sorted(path.parent.name for path in RUNS.glob("*/config.yaml")))
-        hint = f"there are: {known}" if known else "train first: python train.py"
+        hint = f"there are: {known}" if known else f"train it first: python train.py --run {name}"
         raise UserError(f"there is no run {name!r} here; {hint}")
     return folder
 

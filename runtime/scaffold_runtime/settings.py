@@ -37,6 +37,11 @@ __all__ = [
 ]
 
 Settings = TypeVar("Settings")
+# What Python says of a text that is no number, as a pattern.
+_NO_NUMBER = {
+    r"invalid literal for int\(\) with base 10": "a whole number",
+    "could not convert string to float": "a number",
+}
 
 
 def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> Settings:
@@ -60,13 +65,13 @@ def parse_settings(settings_class: type[Settings], arguments: Sequence[str]) -> 
     """
     files, options = _split_off_files(arguments)
     _refuse_unknown_options(settings_class, options)
-    from_files = [token for file in files for token in _read_options(settings_class, file)]
+    from_files = [token for file in files for token in _read_options(settings_class, file)[0]]
     settings = _parse(settings_class, [*from_files, *options])
     own = _own_config(settings)
     if own is not None:
-        from_run = _read_options(settings_class, own)
+        from_run, before = _read_options(settings_class, own)
         settings = _parse(settings_class, [*from_run, *from_files, *options])
-        _refuse_changes(own, _parse(settings_class, from_run), settings)
+        _refuse_changes(own, before, settings)
     return settings
 
 
@@ -77,7 +82,7 @@ def read_settings(settings_class: type[Settings], file: Path) -> Settings:
     Raises:
         UserError: There is no such file, or a setting in it is wrong.
     """
-    return _parse(settings_class, _read_options(settings_class, file), source=f"{file}: ")
+    return _read_options(settings_class, file)[1]
 
 
 def write_settings(path: Path, settings: Any) -> None:
@@ -152,10 +157,10 @@ def _split_off_files(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return files, options
 
 
-def _read_options(settings_class: type[Any], file: Path) -> list[str]:
-    """Turn a file's settings into options, after checking that they are right by themselves."""
+def _read_options(settings_class: type[Settings], file: Path) -> tuple[list[str], Settings]:
+    """Turn a file's settings into options; return them with what they are by themselves."""
     options: list[str] = []
-    known = {field.name for field in dataclasses.fields(settings_class)}
+    known = set(typing.get_type_hints(settings_class))
     values = _read_yaml(file)
     if file.name == "config.yaml" and file.parent.parent.name == RUNS.name:
         values = in_todays_terms(values, known)
@@ -163,8 +168,7 @@ def _read_options(settings_class: type[Any], file: Path) -> list[str]:
         if name not in known:
             raise UserError(f"{file}: there is no setting {name!r}{_nearest(str(name), known)}")
         options += _tokens(settings_class, file, name, value)
-    _parse(settings_class, options, source=f"{file}: ")
-    return options
+    return options, _parse(settings_class, options, source=f"{file}: ")
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -176,9 +180,10 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or _first_line(error)
         raise UserError(f"{file} cannot be read: {reason.lower()}") from None
     except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise UserError(f"{file} is not YAML: {line}{error.problem}") from None
-    except yaml.YAMLError as error:
+        parts = ((error.context, error.context_mark), (error.problem, error.problem_mark))
+        said = (f"{text} (line {mark.line + 1})" for text, mark in parts if text and mark)
+        raise UserError(f"{file} is not YAML: {', '.join(said)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # A 13th month, for example.
         raise UserError(f"{file} is not YAML: {_first_line(error)}") from None
     if not isinstance(content, dict | None):
         raise UserError(f"{file} must hold lines of the form `name: value`")
@@ -200,6 +205,8 @@ def _tokens(settings_class: type[Any], file: Path, name: str, value: Any) -> Ite
     if misplaced or (isinstance(value, list) and typing.get_origin(hint) not in (list, tuple)):
         raise UserError(f"{file}: {name} cannot be {value!r}")
     if isinstance(value, list):
+        if like := next((item for item in map(str, value) if re.match(r"-[^\d.]", item)), None):
+            raise UserError(f"{file}: {name} cannot hold {like!r}: it looks like an option")
         yield f"--{option}"
         yield from map(str, value)
     else:
@@ -265,9 +272,9 @@ def _condense(box: str) -> str:
     paragraph = re.split(r"─{3,}", " ".join(lines))[0].strip()
     if left := re.fullmatch(r"Unrecognized options: (.+)", paragraph):
         return f"{left[1]!r} belongs to no option; write --name value"
-    if wrong := re.fullmatch(r"Error parsing (\S+): .*\b(int|float)\b.*: ('.*')", paragraph):
-        number = {"int": "a whole number", "float": "a number"}[wrong[2]]
-        return f"{wrong[1]} must be {number}, not {wrong[3]}"
+    for complaint, number in _NO_NUMBER.items():
+        if wrong := re.fullmatch(rf"Error parsing --(\S+): {complaint}: (.+)", paragraph):
+            return f"{wrong[1].replace('-', '_')} must be {number}, not {wrong[2]}"
     return paragraph or " ".join(box.split())
 
 

@@ -63,6 +63,7 @@ def test_names_must_be_known(team: Team) -> None:
     ("path", "text", "fault"),
     [
         ("train.py", "print(\n", "train.py:1: '(' was never closed"),
+        ("train.py", "a\0b", "train.py: source code string cannot contain null bytes"),
         ("train.py", "NAME = '{{ project_name }}'\n", "train.py:1: Jinja is left in it; only"),
         ("a.toml", "a = \n", "a.toml: TOMLDecodeError"),
         ("a.yml", "a: [\n", "a.yml: ParserError"),

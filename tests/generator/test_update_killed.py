@@ -155,7 +155,7 @@ def test_what_was_edited_after_a_kill_is_named(story: Story) -> None:
     assert "nothing of yours is lost" not in said
 
 
-@pytest.mark.parametrize("names", [["index"], ["HEAD"], ["refs/heads/main"], ["index", "HEAD"]])
+@pytest.mark.parametrize("names", [["index"], ["HEAD"], ["HEAD", "refs/heads/main"]])
 def test_the_locks_of_a_git_that_was_killed_are_named(story: Story, names: list[str]) -> None:
     """They keep git from restoring anything, so they are named before the command that restores."""
     prepare(story, "clean")
@@ -163,8 +163,8 @@ def test_the_locks_of_a_git_that_was_killed_are_named(story: Story, names: list[
     locks = [story.top / ".git" / f"{name}.lock" for name in names]
     for lock in locks:
         lock.touch()
-    named = " and ".join(str(lock) for lock in locks)
-    assert f"left {named}: remove that first; nothing of yours is lost" in refusal(story)
+    named = ", ".join(map(str, locks))
+    assert f"first what a killed git left: {named}; nothing of yours is lost" in refusal(story)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "\0"])
@@ -263,8 +263,8 @@ def after(story: Story, kind: str, before: dict[str, Any], head: str) -> str:
     """Do what the next command says; return how the project was found."""
     is_before = story.head == head
     said = refusal(story)
-    for locks in re.findall("left (.+): remove that first", said):
-        for lock in locks.split(" and "):
+    for locks in re.findall("what a killed git left: (.+?);", said):
+        for lock in locks.split(", "):
             Path(lock).unlink()
     if "a cherry-pick is in progress" in said:
         assert (kind, is_before) == ("conflict", True)

@@ -35,6 +35,7 @@ class Settings:
     dropout: Share = 0.5
     augment: bool = True
     widths: tuple[int, ...] = (8, 16)
+    tags: tuple[str, ...] = ()
     note: str | None = None
 
 
@@ -73,9 +74,10 @@ def test_an_option_sets_a_setting(options: str, changed: dict[str, Any]) -> None
         ("--no-augmentt", "there is no option --no-augmentt; did you mean --no-augment?"),
         ("--quite-other 1", "there is no option --quite-other; --help lists all"),
         ("--no-seed", "there is no option --no-seed"),
-        ("--lr much", "--lr must be a number, not 'much'"),
+        ("--lr much", "lr must be a number, not 'much'"),
         ("--lr", "--lr"),
-        ("--seed 1.5", "--seed must be a whole number, not '1.5'"),
+        ("--seed 1.5", "seed must be a whole number, not '1.5'"),
+        ("--lr it's", """lr must be a number, not \"it's\""""),
         ("--evaluate tset", "'tset'"),
         ("--resume true", "true"),
         ("extra", "extra"),
@@ -129,6 +131,7 @@ def test_a_later_file_wins_and_an_option_wins_over_files(
         ("note: null", {}),
         ("evaluate: null", {}),
         ("widths: []", {"widths": ()}),
+        ("widths: [-1, 2]", {"widths": (-1, 2)}),
         ("note: 'a = b # c'", {"note": "a = b # c"}),
     ],
 )
@@ -146,8 +149,8 @@ def test_a_value_in_a_file_is_taken_as_it_is(
         ("quite_other: 3", "there is no setting 'quite_other'; --help lists all"),
         ("1: 2", "there is no setting 1"),
         ("max-epochs: 2", "there is no setting 'max-epochs'; did you mean max_epochs?"),
-        ("seed: 1.0", "--seed must be a whole number, not '1.0'"),
-        ("seed: much", "--seed"),
+        ("seed: 1.0", "seed must be a whole number, not '1.0'"),
+        ("seed: much", "seed must be a whole number"),
         ("seed: true", "seed cannot be True"),
         ("seed: null", "seed cannot be None"),
         ("seed: [1]", "seed cannot be [1]"),
@@ -162,7 +165,11 @@ def test_a_value_in_a_file_is_taken_as_it_is(
         ("dropout: 2", "dropout must be from 0 to 1, not 2"),
         ("lr: .nan", "lr must be at least 0, not nan"),
         ("- lr", "must hold lines of the form `name: value`"),
-        ("lr: [", "is not YAML: line 1: expected the node content"),
+        ("tags: [--seed=x]\nseed: 3", "tags cannot hold '--seed=x': it looks like an option"),
+        ("lr: [", "is not YAML: while parsing a flow node (line 1), expected the node content"),
+        ("run: 'a\nlr: 1", "is not YAML: while scanning a quoted scalar (line 1)"),
+        ("lr: 1\n---\nlr: 2", "a single document in the stream (line 1), but found another"),
+        ("run: 2024-13-45", "is not YAML: month must be in 1..12"),
         ("lr: !!python/name:os.system", "is not YAML"),
         ("lr: \0", "is not YAML"),
     ],

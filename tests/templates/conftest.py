@@ -47,7 +47,8 @@ def python(surroundings: dict[str, str], forks: driver.ForkServer) -> Python:
                 check=False,
             )
         asked = {} if pictures else {driver.NO_PICTURES: "1"}
-        return forks.completed(arguments, project, surroundings | asked)
+        now = surroundings | asked  # Not before: a test may have changed them.
+        return forks.completed(arguments, project, now)
 
     return run
 

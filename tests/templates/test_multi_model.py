@@ -109,12 +109,13 @@ def test_a_comparison_that_was_killed_goes_on(
     process.wait()
     log = (project / "runs/comparison-alone-0/log.txt").read_text()
 
-    ended = python(project, *command)
+    ended = python(project, *command, pictures=True)
 
     assert ended.returncode == 0, ended.stderr
     assert (project / "runs/comparison-alone-0/log.txt").read_text() == log
     assert re.search(r"\| together \| 0\.\d{4} ± \? +\| [+-]0\.\d{4} ± \?", ended.stdout)
-    assert (project / "runs/comparison/figures/comparison.png").exists()
+    picture = project / "runs/comparison/figures/comparison.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("mode", ["frozen", "mutual"])

@@ -79,10 +79,11 @@ def test_a_run_that_diverges_fails():
         train.main(train.Settings(**SMALL, lr=1e30))
 
 
-def test_the_report_compares(monkeypatch):
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_report_compares(cell, monkeypatch):
     """The page names every baseline, has each test file, a text and its sha256."""
     monkeypatch.setattr(train, "report_text", report_text)
-    train.main(SETTINGS)
+    train.main(train.Settings(**SMALL, cell=cell))
     page = Path("runs/first/report.html").read_text()
 
     for expected in (
