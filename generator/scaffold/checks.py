@@ -135,7 +135,7 @@ def _outcome(
         made.render(folder / "again")
         found += made.faults(files, plain=combination.plain)
         found += _differences(files, faults.read(folder / "again"))
-        found += programs.lint(project)
+        found += programs.lint(project, lent=render.RUNTIME if made.release.runtime else "")
         failed, passed = ([], "") if found else tests.run(project, files)
         found += failed
         kept = [f"kept in {project}"] if found and keep else []

@@ -56,14 +56,21 @@ class Tests:
         return self.seen[project], "no tests" if status == _NO_TESTS else passed
 
 
-def lint(project: Path) -> list[str]:
-    """Return what ruff has to say, where it is installed and the project has rules for it."""
+def lint(project: Path, lent: str = "") -> list[str]:
+    """
+    Return what ruff has to say, where it is installed and the project has rules for it.
+
+    Args:
+        project: Its folder.
+        lent: A folder in it that is not the template's own: the rules are not for that.
+    """
     ruff = [sys.executable, "-m", "ruff"] if find_spec("ruff") else [shutil.which("ruff") or ""]
     if not _has_rules(project) or ruff == [""]:
         return []
+    left_out = [f"--extend-exclude={lent}"] if lent else []
     found = []
     for command in (["format", "--check"], ["check", "--output-format=concise"]):
-        status, lines = _run(project, [*ruff, *command, "--no-cache", "."])
+        status, lines = _run(project, [*ruff, *command, *left_out, "--no-cache", "."])
         found += [f"ruff {command[0]}: {line}" for line in lines[:_SHOWN]] if status else []
     return found
 

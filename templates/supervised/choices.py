@@ -210,6 +210,11 @@ def make_regression_metrics(data: Data) -> dict[str, Metric]:
     }
 
 
+def tiebreak(loss: float) -> float:
+    """Return what a loss takes from a score, so that it decides between equal scores alone."""
+    return 1e-8 * (1 - 1 / (1 + loss))
+
+
 def report_outcome(run: Run, model: nn.Module, data: Data, reached: dict[str, float]) -> Path:
     """Write the report that the task calls for."""
     if isinstance(data.samples, TableSet) and run.settings.task == "regression":

@@ -92,7 +92,7 @@ def main(settings: Settings) -> dict[str, float]:
     def validate():
         with ema.averaged():  # With --ema that is validated, and kept when it is best.
             metrics = run.evaluate(evaluator, data.valid)
-            best.offer(metrics[score] - 1e-6 * metrics["loss"])  # Equal: the smaller loss wins.
+            best.offer(metrics[score] - choices.tiebreak(metrics["loss"]))  # If equal, by loss.
         run.log_epoch(trainer.state, train=trainer.state.metrics, valid=metrics)
         stopping(evaluator)
         if settings.schedule == "plateau":

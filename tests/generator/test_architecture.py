@@ -23,7 +23,7 @@ BELOW = {
     "project": {"place"},
     "sources": {"migrations"},
     "migrations": {"archive"},
-    "repository": {"git"},
+    "repository": {"git", "quote"},
 }
 LEAVES = {"errors", "answers", "questions", "quote", "git", "repository", "signals"}
 ABROAD = {"torch", "scaffold_runtime", "click"}

@@ -121,6 +121,16 @@ def test_ruff_is_asked_where_there_are_rules(team: Team, text: str, fault: str) 
     assert fault in str(outcomes(team)[0])
 
 
+def test_rules_are_not_for_a_runtime_that_is_lent(tmp_path: Path) -> None:
+    """Where a team brings no runtime, ruff is asked about its own files alone."""
+    team = Team(tmp_path / "team")
+    team.write("mine/train.py", "print(1)\n")
+    team.write("mine/pyproject.toml", '[tool.ruff.lint]\nselect = ["BLE", "T20"]\n')
+    found = str(outcomes(team)[0])
+    assert "train.py:1:1: T201" in found
+    assert "scaffold_runtime" not in found
+
+
 BARE = COPIER[: COPIER.index("docs:")].replace("{% if not docs %}/DOCS.md{% endif %}", "/no.md")
 SIZE = "size:\n  type: str\n  help: How large\n  choices: [small, large]\n  default: small\n"
 

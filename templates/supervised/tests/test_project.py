@@ -90,6 +90,16 @@ def test_of_equal_accuracies_the_one_with_the_smaller_loss_is_kept():
     assert path.name.endswith("iteration=51.pt")
 
 
+def test_the_best_file_is_named_for_its_accuracy():
+    """Also where the loss is enormous: it decides between equal accuracies, and nothing else."""
+    train.main(train.Settings(model="linear", max_epochs=1, lr=100.0, schedule="constant"))
+
+    (path,) = Path("runs", "first", "checkpoints").glob("best_*.pt")
+    lines = read_json_lines(Path("runs", "first", "metrics.jsonl"))
+    reached = next(line["accuracy"] for line in lines if line["split"] == "valid")
+    assert f"accuracy={reached:.4f}_" in path.name
+
+
 def test_on_a_plateau_the_learning_rate_falls():
     """After six validations that are no better it is half of what it was."""
     train.main(train.Settings(model="linear", max_epochs=8, lr=1e-7, schedule="plateau"))
