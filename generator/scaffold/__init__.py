@@ -1,3 +1,3 @@
 """Start a PyTorch training project you own."""
 
-__version__ = "0.6.1"
+__version__ = "0.6.2"

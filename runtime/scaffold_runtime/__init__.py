@@ -124,7 +124,7 @@ if TYPE_CHECKING:  # Otherwise a name is imported when it is asked for, see belo
     )
     from scaffold_runtime.updates import Updater
 
-__version__ = "0.6.1"
+__version__ = "0.6.2"
 
 __all__ = [
     "EMA",
