@@ -86,6 +86,13 @@ class Story:
         self.git("commit", "--quiet", "--message", message)
         return self.head
 
+    def lock(self, *names: str) -> str:
+        """Leave locks of git's, as one that was killed does; return how a message names them."""
+        locks = [self.top / ".git" / f"{name}.lock" for name in names]
+        for lock in locks:
+            lock.touch()
+        return ", ".join(map(str, locks))
+
     def update(self, **how: Any) -> Updated | None:
         """Update the project, by default to the newest release."""
         return updates.update(self.project, history=self.history, **how)

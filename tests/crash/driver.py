@@ -196,7 +196,7 @@ class ForkServer(Processes):
         """Run a program to its end, and return how it ended and what it printed."""
         with tempfile.TemporaryDirectory() as said:
             output, errors = Path(said, "output"), Path(said, "errors")
-            now = Kill(dict(environment))
+            now = Kill(environment)
             status = self.run(arguments, folder, now, str(output), errors=str(errors))
             assert status != HANGS, errors.read_text("utf-8")
             texts = output.read_text("utf-8"), errors.read_text("utf-8")

@@ -449,17 +449,17 @@ def test_without_a_repository_or_a_commit_an_update_is_refused(story: Story) -> 
         story.update()
 
 
-@pytest.mark.parametrize("names", [["index"], ["HEAD"], ["HEAD", "refs/heads/main"]])
+@pytest.mark.parametrize(
+    "names", [["index"], ["HEAD"], ["refs/heads/main"], ["HEAD", "refs/heads/main"]]
+)
 def test_while_git_holds_locks_an_update_is_refused(story: Story, names: list[str]) -> None:
     """While another git command is at work, or one that was killed seems to be, none begins."""
     story.release("0.1.0", OLD)
     story.release("0.2.0", NEW)
     story.start()
-    locks = [story.top / ".git" / f"{name}.lock" for name in names]
-    for lock in locks:
-        lock.touch()
+    locks = story.lock(*names)
     before = story.everything()
-    with pytest.raises(ScaffoldError, match=f"there is {', '.join(map(str, locks))}; wait for it"):
+    with pytest.raises(ScaffoldError, match=f"there is {locks}; wait for it"):
         story.update()
     assert (story.everything(), story.changed) == (before, [])
 

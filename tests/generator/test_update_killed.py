@@ -155,16 +155,15 @@ def test_what_was_edited_after_a_kill_is_named(story: Story) -> None:
     assert "nothing of yours is lost" not in said
 
 
-@pytest.mark.parametrize("names", [["index"], ["HEAD"], ["HEAD", "refs/heads/main"]])
+@pytest.mark.parametrize(
+    "names", [["index"], ["HEAD"], ["refs/heads/main"], ["HEAD", "refs/heads/main"]]
+)
 def test_the_locks_of_a_git_that_was_killed_are_named(story: Story, names: list[str]) -> None:
     """They keep git from restoring anything, so they are named before the command that restores."""
     prepare(story, "clean")
     kill_at_first_file(story)
-    locks = [story.top / ".git" / f"{name}.lock" for name in names]
-    for lock in locks:
-        lock.touch()
-    named = ", ".join(map(str, locks))
-    assert f"first what a killed git left: {named}; nothing of yours is lost" in refusal(story)
+    locks = story.lock(*names)
+    assert f"first what a killed git left: {locks}; nothing of yours is lost" in refusal(story)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "\0"])
